@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test lint unit soak bench parts build clean
+
+PYTEST := .venv/bin/pytest
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## a gateway with backends and load beside it, to look at
+	@tools/setup.sh demo
+	@.venv/bin/spangate demo
+
+test: ## everything: lint, unit tests, tests with real processes and parts
+	@tools/setup.sh test
+	@tools/test.sh
+
+lint: ## what can be told without running it, and the rules of the house
+	@tools/setup.sh test
+	@tools/lint.sh
+	@$(PYTEST) tests/house
+
+unit: ## the tests that need no process beside them
+	@tools/setup.sh test
+	@$(PYTEST) -n logical --maxprocesses 8 -m "not (interop or process or soak)"
+
+soak: ## the tests that take minutes
+	@tools/setup.sh test
+	@$(PYTEST) -m soak --timeout 3600
+
+bench: ## side by side with peers; BENCH="--shapes 100 --runs 1" passes arguments on
+	@tools/setup.sh test
+	@tools/bench.sh $(BENCH)
+
+parts: ## build the collector, telemetrygen and etcd that the tests use (needs Go)
+	@tools/setup.sh test
+	@.venv/bin/python -m tests.parts
+
+build: ## the native modules in place, and a wheel in dist/
+	@tools/setup.sh test
+	@.venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove what was built; .venv and the cache of parts stay
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	@rm -f native/*.c native/*.html sidecar/_native/*.so .venv/.set-up-for-*
+	@find sidecar tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

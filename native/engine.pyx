@@ -1,0 +1,534 @@
+"""The engine: sockets, epoll and the timer of one worker; the only code that owns descriptors.
+
+    poll()   reads what is ready, settles answers   -> are there complete requests?
+    (scan, sample, assign, split: the pipeline, one call per stage and tick)
+    flush()  starts calls, answers requests, sends   -> does Python have to look at something?
+
+The event loop watches one descriptor, the engine's own epoll (`fileno`), and calls in once per turn.  Nothing here
+blocks; reading is bounded per connection and turn, so that one sender cannot keep the others waiting.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+from _nghttp2 cimport NGHTTP2_NO_ERROR, nghttp2_session, nghttp2_session_terminate_session
+from _output cimport drop_unsent, gather, keep_unsent
+from _posix cimport *
+from _work cimport *
+from sidecar._native.answer cimport server_reply
+from sidecar._native.backends cimport find_backend, set_backend_up
+from sidecar._native.batch cimport release_parked
+from sidecar._native.client cimport client_close, client_feed, client_open, client_ping
+from sidecar._native.core cimport WorkerCore
+from sidecar._native.outbox cimport dispatch, settle, sweep, under_way
+from sidecar._native.scan cimport Tick
+from sidecar._native.server cimport server_close, server_drain, server_feed, server_open, server_relieve
+
+cdef enum:
+    EVENTS = 128              # of one epoll_wait
+    READ_BYTES = 65536
+    READS = 4                 # per connection and turn
+    SWEEP_NS = 25000000       # while parts are under way
+    REST_NS = 500000000       # otherwise: ages, keepalive
+    SENDS = 64                # sendmsg calls per connection and flush
+
+cdef enum EventKind:
+    BACKEND_UP = 1
+    BACKEND_LOST = 2          # the connection in use broke
+    BACKEND_GOAWAY = 3        # a new connection is needed, the old one still answers
+    BACKEND_REFUSED = 4       # the connection did not come about
+
+cdef void watch(int ep, int op, Conn* c, uint32_t events) noexcept nogil:
+    cdef epoll_event e
+    memset(&e, 0, sizeof(e))
+    e.events = events
+    e.data.ptr = c
+    epoll_ctl(ep, op, c.fd, &e)
+
+cdef void set_no_delay(int fd) noexcept nogil:
+    cdef int one = 1
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+
+cdef class Engine:
+    """The sockets of one worker.  `tick` is what the stages of the pipeline work on."""
+
+    def __cinit__(self, WorkerCore core):
+        self.ep = -1
+        self.owner = core
+        self.core = core.c
+        self.tick = Tick(core)
+        self.buffer = <uint8_t*>malloc(READ_BYTES)
+        self.timer = <Conn*>calloc(1, sizeof(Conn))
+        self.ep = epoll_create1(EPOLL_CLOEXEC)
+        if self.buffer == NULL or self.timer == NULL or self.ep < 0:
+            raise OSError("cannot set up epoll")
+        self.timer.kind = CONN_TIMER
+        self.timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
+        watch(self.ep, EPOLL_CTL_ADD, self.timer, EPOLLIN)
+        self.events_list = []
+
+    def fileno(self):
+        """The descriptor for the event loop: readable when a turn is due."""
+        return self.ep
+
+    # -------------------------------------------------------------- sockets in
+
+    def listen(self, int fd):
+        """Accepts on a bound, listening, non-blocking socket from now on; the descriptor belongs to the engine."""
+        cdef Conn* c = self.new_conn(fd, CONN_LISTENER)
+        c.next = self.listeners
+        self.listeners = c
+        watch(self.ep, EPOLL_CTL_ADD, c, EPOLLIN)
+        self.arm(REST_NS)
+
+    def connect(self, uint32_t slot, int fd):
+        """A non-blocking socket whose connect() has begun becomes the connection to the backend of a slot.
+
+        The descriptor belongs to the engine; events() tells how it ends.
+        """
+        cdef Backend* backend = find_backend(self.core, slot)
+        cdef Conn* c
+        if backend == NULL or backend.conn != NULL:
+            raise LookupError(f"backend {slot} is not known, or connected")
+        set_no_delay(fd)
+        c = self.new_conn(fd, CONN_CLIENT)
+        c.connecting = 1
+        c.backend = backend
+        c.expires_ns = self.core.now_ns + 5000000000
+        backend.conn = c
+        self.link(&self.core.clients, c)
+        watch(self.ep, EPOLL_CTL_ADD, c, EPOLLOUT)
+
+    cdef Conn* new_conn(self, int fd, uint8_t kind) except NULL:
+        cdef Conn* c = <Conn*>calloc(1, sizeof(Conn))
+        if c == NULL:
+            raise MemoryError
+        c.fd = fd
+        c.kind = kind
+        c.core = self.core
+        c.born_ns = c.heard_ns = self.core.now_ns
+        return c
+
+    cdef void link(self, Conn** list, Conn* c) noexcept nogil:
+        c.next = list[0]
+        if list[0] != NULL:
+            list[0].prev = c
+        list[0] = c
+
+    cdef void unlink(self, Conn** list, Conn* c) noexcept nogil:
+        if c.prev != NULL:
+            c.prev.next = c.next
+        else:
+            list[0] = c.next
+        if c.next != NULL:
+            c.next.prev = c.prev
+
+    cdef void accept(self, Conn* listener) noexcept nogil:
+        cdef Core* core = self.core
+        cdef Conn* c
+        cdef int fd, i
+        for i in range(EVENTS):
+            if core.nservers >= core.max_connections:
+                self.pause_accepting()
+                return
+            fd = accept4(listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd < 0:
+                if errno != EAGAIN and errno != EINTR and errno != ECONNABORTED:
+                    core.ledger.page.worker.accept_errors += 1
+                    self.pause_accepting()
+                if errno != ECONNABORTED:
+                    return
+                continue
+            set_no_delay(fd)
+            c = <Conn*>calloc(1, sizeof(Conn))
+            if c == NULL:
+                close(fd)
+                return
+            c.fd = fd
+            c.kind = CONN_SERVER
+            c.core = core
+            c.born_ns = c.heard_ns = core.now_ns
+            c.expires_ns = core.now_ns + self.jittered(core.max_age_ns)
+            if not server_open(c):
+                close(fd)
+                free(c)
+                return
+            self.link(&core.servers, c)
+            core.nservers += 1
+            core.ledger.page.worker.accepted += 1
+            watch(self.ep, EPOLL_CTL_ADD, c, EPOLLIN)
+
+    cdef int64_t jittered(self, int64_t t) noexcept nogil:
+        """t +- 10 %, so that connections of one start do not end at one time."""
+        cdef uint64_t x = self.core.rng
+        x ^= x << 13
+        x ^= x >> 7
+        x ^= x << 17
+        self.core.rng = x
+        return t - t // 10 + <int64_t>(x % <uint64_t>(t // 5 + 1))
+
+    cdef void pause_accepting(self) noexcept nogil:
+        """Out of descriptors or at the limit: clients wait in the backlog until the next sweep."""
+        cdef Conn* c = self.listeners
+        self.paused = True
+        while c != NULL:
+            watch(self.ep, EPOLL_CTL_MOD, c, 0)
+            c = c.next
+
+    # -------------------------------------------------------------- a turn
+
+    def poll(self):
+        """Reads all that is ready and settles answers; whether requests are complete."""
+        with nogil:
+            self.read_ready()
+            settle(self.core)
+        return self.core.ready != NULL
+
+    def ready(self):
+        """Whether more requests are complete than the last tick took; full batches leave meanwhile."""
+        with nogil:
+            dispatch(self.core, False)
+        return self.core.ready != NULL
+
+    def flush(self):
+        """Starts calls, answers and sends; whether `events` or failed calls wait for Python."""
+        cdef Core* core = self.core
+        with nogil:
+            dispatch(core, True)
+            while core.replies != NULL or core.dirty != NULL or core.dead != NULL:
+                server_reply(core)
+                self.flush_dirty()
+                self.reap()
+                settle(core)
+            if not self.fast and under_way(core):
+                self.fast = True
+                self.set_timer(SWEEP_NS)
+        return core.failed.head != NULL or self.nevents or core.ready != NULL
+
+    def events(self):
+        """What became of connections to backends since the last call: [(slot, EventKind)]."""
+        cdef list events = self.events_list
+        self.events_list = []
+        self.nevents = 0
+        return events
+
+    cdef void event(self, uint32_t slot, int kind) noexcept with gil:
+        self.events_list.append((slot, kind))
+        self.nevents += 1
+
+    cdef void read_ready(self) noexcept nogil:
+        cdef epoll_event events[EVENTS]
+        cdef Core* core = self.core
+        cdef Conn* c
+        cdef int i, n
+        core.now_ns = monotonic_ns()
+        core.ledger.page.worker.turns += 1
+        n = epoll_wait(self.ep, events, EVENTS, 0)
+        for i in range(n):
+            c = <Conn*>events[i].data.ptr
+            if c.dead:
+                continue
+            if c.kind == CONN_LISTENER:
+                self.accept(c)
+            elif c.kind == CONN_TIMER:
+                self.on_timer()
+            elif c.connecting:
+                self.connected(c)
+            else:
+                if events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR):
+                    if c.eof:
+                        mark_dead(c)
+                    else:
+                        self.read_conn(c)
+                if events[i].events & EPOLLOUT:
+                    mark_dirty(c)
+
+    cdef void read_conn(self, Conn* c) noexcept nogil:
+        cdef ssize_t n, used
+        cdef int i
+        for i in range(READS):
+            n = recv(c.fd, self.buffer, READ_BYTES, 0)
+            if n < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    mark_dead(c)
+                return
+            if n == 0:
+                self.on_eof(c)
+                return
+            c.heard_ns = self.core.now_ns
+            if c.kind == CONN_SERVER:
+                used = server_feed(c, self.buffer, n)
+            else:
+                used = client_feed(c, self.buffer, n)
+                if c.settled and not c.backend.up and c.backend.conn == c and not c.backend.leaving:
+                    set_backend_up(self.core, c.backend, True)
+                    self.event(c.backend.slot, BACKEND_UP)
+                if c.draining and c.backend.conn == c:
+                    c.backend.conn = NULL
+                    self.event(c.backend.slot, BACKEND_GOAWAY)
+                    mark_dirty(c)
+            if used < 0:
+                c.closing = 1         # what the session has to say (GOAWAY) goes out first
+                mark_dirty(c)
+                return
+            if n < READ_BYTES:
+                return
+
+    cdef void on_eof(self, Conn* c) noexcept nogil:
+        """A client that has closed its side still gets the answers to what it sent."""
+        if c.kind == CONN_SERVER and c.nopen:
+            c.eof = 1
+            watch(self.ep, EPOLL_CTL_MOD, c, EPOLLOUT if c.want_write else 0)
+            mark_dirty(c)
+        else:
+            mark_dead(c)
+
+    cdef void connected(self, Conn* c) noexcept nogil:
+        cdef int error = 0
+        cdef socklen_t n = sizeof(error)
+        if getsockopt(c.fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 or error != 0 or not client_open(c):
+            mark_dead(c)
+            return
+        c.connecting = 0
+        c.heard_ns = self.core.now_ns
+        self.core.ledger.page.backends[c.backend.slot].connects += 1
+        watch(self.ep, EPOLL_CTL_MOD, c, EPOLLIN)
+
+    # -------------------------------------------------------------- output
+
+    cdef void flush_dirty(self) noexcept nogil:
+        cdef Core* core = self.core
+        cdef Conn* c
+        while core.dirty != NULL:
+            c = core.dirty
+            core.dirty = c.next_dirty
+            c.dirty = 0
+            if not c.dead and not c.connecting:
+                self.flush_conn(c)
+
+    cdef bint send_all(self, Conn* c, iovec* iov, uint32_t* first, uint32_t n) noexcept nogil:
+        """Sends iov[first:n]; False when the socket is full (first and the iovec are moved on) or dead."""
+        cdef msghdr m
+        cdef ssize_t sent
+        memset(&m, 0, sizeof(m))
+        while first[0] < n:
+            m.msg_iov = iov + first[0]
+            m.msg_iovlen = n - first[0]
+            sent = sendmsg(c.fd, &m, MSG_NOSIGNAL)
+            if sent < 0:
+                if errno == EINTR:
+                    continue
+                if errno != EAGAIN:
+                    mark_dead(c)
+                return False
+            while first[0] < n and sent >= <ssize_t>iov[first[0]].iov_len:
+                sent -= iov[first[0]].iov_len
+                first[0] += 1
+            if sent:
+                iov[first[0]].iov_base = <uint8_t*>iov[first[0]].iov_base + sent
+                iov[first[0]].iov_len -= sent
+        return True
+
+    cdef void flush_conn(self, Conn* c) noexcept nogil:
+        cdef Output* out = self.core.output
+        cdef uint32_t first
+        cdef int more = 1, i
+        self.end_drained(c)
+        for i in range(SENDS):
+            if c.nunsent:
+                if not self.send_all(c, c.unsent, &c.iunsent, c.nunsent):
+                    break
+                drop_unsent(c)
+                release_parked(c)
+            if not more:
+                break
+            more = gather(c)
+            if more < 0:
+                mark_dead(c)
+                return
+            first = 0
+            if out.n and not self.send_all(c, out.iov, &first, out.n):
+                if not c.dead and not keep_unsent(c, first):
+                    mark_dead(c)
+                break
+        self.want_output(c, c.nunsent != 0 or more == 1)
+        if c.nunsent == 0 and more == 0 and (c.closing or c.eof and c.nopen == 0 or c.kind == CONN_CLIENT
+                                             and c.draining and self.calls_of(c) == 0):
+            mark_dead(c)
+
+    cdef void want_output(self, Conn* c, bint want) noexcept nogil:
+        if not c.dead and c.want_write != want:
+            c.want_write = want
+            watch(self.ep, EPOLL_CTL_MOD, c, (0 if c.eof else EPOLLIN) | (EPOLLOUT if want else 0))
+
+    cdef uint32_t calls_of(self, Conn* c) noexcept nogil:
+        cdef Batch* b = c.backend.called.head
+        cdef uint32_t n = 0
+        while b != NULL:
+            n += b.conn == c
+            b = b.next
+        return n
+
+    cdef void end_drained(self, Conn* c) noexcept nogil:
+        """All streams are answered and the client has seen the first GOAWAY (it answered the PING): close."""
+        if c.kind == CONN_SERVER and c.draining and c.nopen == 0 and not c.ping_open and not c.closing:
+            c.closing = 1
+            nghttp2_session_terminate_session(<nghttp2_session*>c.session, NGHTTP2_NO_ERROR)
+
+    cdef void reap(self) noexcept nogil:
+        """Closes what has died; nothing of this turn names it any more."""
+        cdef Core* core = self.core
+        cdef Conn* c
+        cdef Backend* backend
+        while core.dead != NULL:
+            c = core.dead
+            core.dead = c.next_dead
+            if c.dirty:               # still in the list: the flush loop passes it by, then it is reaped
+                c.next_dead = core.dead
+                core.dead = c
+                return
+            epoll_ctl(self.ep, EPOLL_CTL_DEL, c.fd, NULL)
+            close(c.fd)
+            drop_unsent(c)
+            if c.kind == CONN_SERVER:
+                server_close(c)
+                self.unlink(&core.servers, c)
+                core.nservers -= 1
+            else:
+                backend = c.backend
+                client_close(c)
+                self.unlink(&core.clients, c)
+                if backend.conn == c:
+                    backend.conn = NULL
+                    set_backend_up(core, backend, False)
+                    self.event(backend.slot, BACKEND_REFUSED if not c.settled else BACKEND_LOST)
+            release_parked(c)
+            free(c)
+
+    # -------------------------------------------------------------- time
+
+    cdef void set_timer(self, int64_t period_ns) noexcept nogil:
+        cdef itimerspec t
+        t.it_interval.tv_sec = t.it_value.tv_sec = period_ns // 1000000000
+        t.it_interval.tv_nsec = t.it_value.tv_nsec = period_ns % 1000000000
+        timerfd_settime(self.timer.fd, 0, &t, NULL)
+
+    cdef void arm(self, int64_t period_ns) noexcept nogil:
+        self.fast = period_ns == SWEEP_NS
+        self.set_timer(period_ns)
+
+    cdef void on_timer(self) noexcept nogil:
+        cdef uint64_t fired
+        cdef Core* core = self.core
+        read(self.timer.fd, &fired, 8)
+        sweep(core)
+        server_relieve(core)
+        if core.now_ns - self.rested_ns >= REST_NS:
+            self.rested_ns = core.now_ns
+            self.sweep_servers()
+            self.sweep_clients()
+        if self.fast and not under_way(core):
+            self.arm(REST_NS)
+
+    cdef void sweep_servers(self) noexcept nogil:
+        cdef Core* core = self.core
+        cdef Conn* c = core.servers
+        while c != NULL:
+            c.idle_frames = 0
+            c.resets -= c.resets // 2
+            if c.ping_open and core.now_ns - c.ping_ns > core.keepalive_timeout_ns:
+                mark_dead(c)
+            elif not c.draining and (core.draining or c.expires_ns <= core.now_ns):
+                server_drain(c)
+            elif not c.ping_open and core.now_ns - c.heard_ns > core.keepalive_ns and not c.eof:
+                client_ping(c)
+            c = c.next
+        core.ledger.page.worker.connections = core.nservers
+        if self.paused and core.nservers < core.max_connections:
+            self.paused = False
+            c = self.listeners
+            while c != NULL:
+                watch(self.ep, EPOLL_CTL_MOD, c, EPOLLIN)
+                c = c.next
+
+    cdef void sweep_clients(self) noexcept nogil:
+        """A backend that leaves calls unanswered in silence is asked for a sign of life, once; without one it is lost.
+
+        Idle connections are not pinged: gRPC servers end those of clients that ping without data.
+        """
+        cdef Core* core = self.core
+        cdef Conn* c = core.clients
+        while c != NULL:
+            if c.connecting or not c.settled:
+                if c.expires_ns <= core.now_ns:
+                    mark_dead(c)
+            elif c.ping_open:
+                if core.now_ns - c.ping_ns > core.stall_ns:
+                    mark_dead(c)
+            elif self.calls_of(c) and core.now_ns - c.heard_ns > core.stall_ns:
+                client_ping(c)
+            c = c.next
+
+    # -------------------------------------------------------------- the end
+
+    def disconnect(self, uint32_t slot):
+        """Closes the connection to a backend; open calls end as lost."""
+        cdef Backend* backend = find_backend(self.core, slot)
+        if backend != NULL and backend.conn != NULL:
+            mark_dead(backend.conn)
+
+    def serve(self, bint serving):
+        """What grpc.health.v1 answers."""
+        self.core.serving = serving
+
+    def drain(self):
+        """Stops accepting and asks all clients to go: GOAWAY, and everything that comes is still answered."""
+        cdef Conn* c = self.listeners
+        cdef Conn* next
+        self.core.draining = 1
+        self.core.serving = 0
+        while c != NULL:
+            next = c.next
+            epoll_ctl(self.ep, EPOLL_CTL_DEL, c.fd, NULL)
+            close(c.fd)
+            free(c)
+            c = next
+        self.listeners = NULL
+        c = self.core.servers
+        while c != NULL:
+            server_drain(c)
+            c = c.next
+
+    def connections(self):
+        """Client connections that are open."""
+        return self.core.nservers
+
+    def close(self):
+        """Closes every descriptor; what is still under way ends as lost."""
+        cdef Conn* c
+        if self.ep < 0:
+            return
+        self.drain()
+        c = self.core.servers
+        while c != NULL:
+            mark_dead(c)
+            c = c.next
+        c = self.core.clients
+        while c != NULL:
+            mark_dead(c)
+            c = c.next
+        self.core.dirty = NULL
+        c = self.core.dead
+        while c != NULL:
+            c.dirty = 0
+            c = c.next_dead
+        self.reap()
+        close(self.timer.fd)
+        close(self.ep)
+        self.ep = -1
+
+    def __dealloc__(self):
+        if self.ep >= 0:
+            close(self.timer.fd)
+            close(self.ep)
+        free(self.timer)
+        free(self.buffer)

@@ -1,0 +1,475 @@
+"""The outbox: batches become calls, answers settle their parts.
+
+                 +--------- dispatch: a call is free ---------+
+    split -> PENDING --full--> WAITING --due--> CALLED -> ANSWERED --ok--> parts forwarded
+                                  ^                          |
+                                  +--- retry(delay) ---------+--not ok--> Outbox.failure(): retry, reroute,
+                                                                          scatter, refuse or accept
+
+Batching is natural: what is pending leaves at the end of the turn while fewer than `max_in_flight` calls are open, and
+gathers while they are.  A good answer is settled here, natively; a bad one is rare and is decided in Python
+(sidecar.deliver), which calls the verbs below on the batch at the head of Core.failed.
+"""
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+from _ledger cimport (DROP_BACKEND_PARTIAL, DROP_BACKEND_REFUSED, DROP_CLIENT_GONE, DROP_EXPIRED, DROP_SHUTDOWN,
+                      SIZE_BUCKETS, BackendFigures, SignalFigures, book_dropped, book_forwarded, book_rejected, bucket_of)
+from _outcome cimport request_new, resolved, set_note
+from _pool cimport budget_force, budget_ratio, class_bytes, pool_get
+from _tables cimport OWNER_NONE
+from _work cimport *
+from sidecar._native.batch cimport (batch_free, batch_new, batch_release, clear_answer, part_copy, part_move, root_of)
+from sidecar._native.client cimport client_cancel, client_submit
+from sidecar._native.gzip cimport deflate_batch
+
+cdef enum Fate:
+    FORWARDED = 0
+    PASSING = 1               # not now: the client is told UNAVAILABLE
+    REFUSED = 2               # never
+
+cdef inline BackendFigures* figures_of(Core* core, Backend* backend) noexcept nogil:
+    return &core.ledger.page.backends[backend.slot]
+
+# ------------------------------------------------------------------ the end of a part
+
+cdef void part_done(Core* core, Batch* b, Part* p, Fate fate, uint8_t status, const char* words, uint32_t retry_after_ms,
+                    uint32_t drop_reason) noexcept nogil:
+    """Books a part and tells its request; the last part of a request answers it."""
+    cdef Request* r = p.request
+    cdef uint32_t i
+    cdef uint16_t service
+    cdef uint32_t n
+    cdef bint told = r != NULL and root_of(r).conn != NULL
+    if p.late:
+        if fate == FORWARDED:
+            core.ledger.page.worker.forwarded_late += p.items
+        return
+    for i in range(p.entry, p.entry + p.entries):
+        service = b.entries[i].service
+        n = b.entries[i].items
+        if fate == FORWARDED:
+            book_forwarded(core.ledger, b.signal, service, n)
+        elif told:
+            book_rejected(core.ledger, b.signal, service, n)
+        else:
+            book_dropped(core.ledger, b.signal, service, n, DROP_CLIENT_GONE if r != NULL else drop_reason)
+    p.request = NULL
+    p.late = 1                        # nothing is booked twice
+    if r == NULL:
+        return
+    if fate == FORWARDED:
+        r.ok_items += p.items
+    elif fate == PASSING:
+        r.retryable = 1
+        if retry_after_ms > r.retry_after_ms:
+            r.retry_after_ms = retry_after_ms
+        set_note(r, words)
+    else:
+        r.refused_items += p.items
+        if r.status == GRPC_OK:
+            r.status = status
+        set_note(r, words)
+    r.open_parts -= 1
+    if r.open_parts == 0:
+        resolved(core, r)
+
+cdef void batch_done(Core* core, Batch* b, Fate fate, uint8_t status, const char* words, uint32_t retry_after_ms,
+                     uint32_t drop_reason) noexcept nogil:
+    """Ends all parts of a batch that is in no list, and the batch."""
+    cdef uint32_t i
+    for i in range(b.nparts):
+        part_done(core, b, &b.parts[i], fate, status, words, retry_after_ms, drop_reason)
+        b.backend.queued_bytes -= b.parts[i].size
+    batch_release(core, b)
+
+# ------------------------------------------------------------------ answers
+
+cdef bint plain_ok(const Batch* b) noexcept nogil:
+    """OK and nothing to read in it: an empty message."""
+    cdef size_t i
+    if b.status != GRPC_OK or b.conn_lost or b.h2_error != 0 or b.answer_len > GRPC_PREFIX:
+        return False
+    for i in range(b.answer_len):
+        if b.answer[i] != 0:
+            return False
+    return True
+
+cdef void settle(Core* core) noexcept nogil:
+    """Settles the good answers; the others go to Core.failed."""
+    cdef Batch* b = list_pop(&core.answered)
+    cdef Backend* backend
+    cdef BackendFigures* figures
+    cdef int64_t took
+    while b != NULL:
+        backend = b.backend
+        figures = figures_of(core, backend)
+        took = core.now_ns - b.called_ns
+        if plain_ok(b):
+            backend.latency_ns += (took - backend.latency_ns) // 8
+            figures.items += b.items
+            figures.sent_bytes += b.out_len
+            batch_done(core, b, FORWARDED, GRPC_OK, NULL, 0, 0)
+        else:
+            if b.status != GRPC_OK:
+                figures.failed_calls += 1
+            list_push(&core.failed, b)
+        b = list_pop(&core.answered)
+
+# ------------------------------------------------------------------ calls
+
+cdef inline bint can_call(Backend* backend, int64_t now_ns) noexcept nogil:
+    cdef Conn* c = backend.conn
+    return (c != NULL and c.settled and not c.dead and not c.draining and backend.in_flight < backend.max_in_flight
+            and backend.in_flight < c.max_streams and backend.paused_until_ns <= now_ns)
+
+cdef bint call(Core* core, Backend* backend, Batch* b) noexcept nogil:
+    cdef SignalFigures* figures
+    cdef BackendFigures* to
+    if backend.gzip and b.gzip_head == NULL:
+        deflate_batch(core, b)
+    if not client_submit(backend.conn, b):
+        return False
+    to = figures_of(core, backend)
+    to.calls += 1
+    if b.tries == 1:
+        figures = &core.ledger.page.signals[b.signal]
+        figures.batches += 1
+        figures.batch_items += b.items
+        figures.batch_size[bucket_of(b.items, SIZE_BUCKETS)] += 1
+    else:
+        to.retried += b.nparts
+    return True
+
+cdef void dispatch_one(Core* core, Backend* backend, bint pending) noexcept nogil:
+    cdef Batch* b = backend.waiting.head
+    cdef Batch* next
+    cdef uint32_t signal
+    while b != NULL and can_call(backend, core.now_ns):
+        next = b.next
+        if b.due_ns <= core.now_ns and (b.conn == NULL or b.conn == backend.conn):
+            list_remove(&backend.waiting, b)
+            if not call(core, backend, b):
+                list_push(&backend.waiting, b)
+                return
+        b = next
+    if not pending:
+        return
+    for signal in range(4):
+        b = backend.pending[signal]
+        if b != NULL and b.nparts and can_call(backend, core.now_ns):
+            if call(core, backend, b):
+                backend.pending[signal] = NULL
+
+cdef void dispatch(Core* core, bint pending) noexcept nogil:
+    """Starts what may start: batches that wait and are due; at the end of a turn the pending ones too."""
+    cdef Backend* backend = core.backends
+    while backend != NULL:
+        if backend.waiting.head != NULL or pending:
+            dispatch_one(core, backend, pending)
+        backend = backend.next
+
+# ------------------------------------------------------------------ time
+
+cdef bint other_up(Core* core, Backend* backend) noexcept nogil:
+    cdef uint32_t i
+    for i in range(core.nowners):
+        if core.owners[i] != backend and owner_up(core, i):
+            return True
+    return False
+
+cdef void reroute_part(Core* core, Batch* b, Part* p) noexcept nogil:
+    """The part goes through the pipeline again as a request of its own, to the next owners of its slots."""
+    cdef Request* r = request_new(core)
+    cdef size_t n = p.size + GRPC_PREFIX
+    if r == NULL:
+        return
+    r.body = <uint8_t*>pool_get(&core.pool, n, &r.cap)
+    if r.body == NULL:
+        return
+    budget_force(&core.pool, r.cap)
+    r.booked_bytes = r.cap
+    r.len = n
+    r.body[0] = 0
+    r.body[1] = p.size >> 24 & 255
+    r.body[2] = p.size >> 16 & 255
+    r.body[3] = p.size >> 8 & 255
+    r.body[4] = p.size & 255
+    part_copy(core, p, r.body + GRPC_PREFIX)
+    r.signal = b.signal
+    r.judged = 1
+    r.avoid = b.backend.owner + 1 if b.backend.owner != OWNER_NONE else 0
+    r.arrived_ns = core.now_ns
+    r.deadline_ns = p.deadline_ns
+    r.parent = p.request              # its count of open parts stays: this is the part now
+    p.request = NULL
+    p.late = 1
+    figures_of(core, b.backend).rerouted += 1
+    ready_push(core, r)
+
+cdef void reroute_batch(Core* core, Batch* b) noexcept nogil:
+    """Ends a batch that is in no list by handing every part on."""
+    cdef uint32_t i
+    for i in range(b.nparts):
+        if not b.parts[i].late:
+            reroute_part(core, b, &b.parts[i])
+        b.backend.queued_bytes -= b.parts[i].size
+    batch_release(core, b)
+
+cdef Batch* compacted(Core* core, Batch* b) noexcept nogil:
+    """The batch without the parts that were given up; NULL when none is left.  b is in no list and is used up."""
+    cdef Batch* rest
+    cdef uint32_t i, live = 0
+    for i in range(b.nparts):
+        live += not b.parts[i].late
+    if live == b.nparts:
+        return b
+    rest = batch_new(core, b.backend, b.signal) if live else NULL
+    for i in range(b.nparts):
+        if b.parts[i].late:
+            b.backend.queued_bytes -= b.parts[i].size
+        else:
+            part_move(core, b, i, rest)
+    if rest != NULL:
+        rest.state = BATCH_WAITING
+        rest.first_ns = b.first_ns
+        rest.tries = b.tries
+        rest.alone = b.alone
+        rest.due_ns = b.due_ns
+    batch_release(core, b)
+    return rest
+
+cdef uint32_t expire(Core* core, Batch* b) noexcept nogil:
+    """Gives up the parts whose time is over; returns how many are still wanted."""
+    cdef uint32_t i, live = 0
+    cdef Part* p
+    b.deadline_ns = INT64_MAX
+    for i in range(b.nparts):
+        p = &b.parts[i]
+        if p.late:
+            continue
+        if p.deadline_ns <= core.now_ns:
+            part_done(core, b, p, PASSING, GRPC_UNAVAILABLE, b"no backend answered in time", core.retry_after_ms,
+                      DROP_EXPIRED)
+        else:
+            live += 1
+            if p.deadline_ns < b.deadline_ns:
+                b.deadline_ns = p.deadline_ns
+    return live
+
+cdef bint stuck(Core* core, Batch* b) noexcept nogil:
+    """Unsent, and half of its time is over or its owner is down: the next owners may have it (once)."""
+    if b.alone or b.parts[0].rerouted and b.backend.up:
+        return False
+    return not b.backend.up or core.now_ns - b.first_ns > (b.deadline_ns - b.first_ns) // 2
+
+cdef void sweep_list(Core* core, Backend* backend, Batch* b, bint others) noexcept nogil:
+    """One unsent batch, taken out of its list: kept, thinned out, handed on, or ended."""
+    if b.deadline_ns <= core.now_ns:
+        expire(core, b)
+        b = compacted(core, b)
+    if b == NULL:
+        return
+    if others and stuck(core, b):
+        reroute_batch(core, b)
+    else:
+        b.state = BATCH_WAITING
+        list_push(&backend.waiting, b)
+
+cdef void sweep_backend(Core* core, Backend* backend) noexcept nogil:
+    cdef Batch* b = backend.called.head
+    cdef Batch* next
+    cdef BatchList old
+    cdef uint32_t signal
+    cdef bint others = other_up(core, backend)
+    while b != NULL:
+        next = b.next
+        if b.deadline_ns <= core.now_ns and expire(core, b) == 0 and b.conn != NULL:
+            client_cancel(b.conn, b)
+        b = next
+    for signal in range(4):
+        b = backend.pending[signal]
+        if b != NULL and b.nparts and (b.deadline_ns <= core.now_ns or others and stuck(core, b)):
+            backend.pending[signal] = NULL
+            sweep_list(core, backend, b, others)
+    old = backend.waiting
+    backend.waiting.head = backend.waiting.tail = NULL
+    b = list_pop(&old)
+    while b != NULL:
+        sweep_list(core, backend, b, others)
+        b = list_pop(&old)
+
+cdef void sweep(Core* core) noexcept nogil:
+    """Ends budgets and hands stuck parts on; called every few tens of milliseconds while anything is under way."""
+    cdef Backend* backend = core.backends
+    while backend != NULL:
+        sweep_backend(core, backend)
+        backend = backend.next
+
+cdef bint under_way(Core* core) noexcept nogil:
+    cdef Backend* backend = core.backends
+    while backend != NULL:
+        if backend.queued_bytes or backend.called.head != NULL:
+            return True
+        backend = backend.next
+    return core.failed.head != NULL
+
+# ------------------------------------------------------------------ the verbs
+
+cdef class Outbox:
+    """What sidecar.deliver sees of the outbox.  The verbs act on the batch of the last `failure()`, and end it."""
+
+    def __cinit__(self, WorkerCore core):
+        self.owner = core
+        self.core = core.c
+
+    cdef Batch* taken(self) except NULL:
+        if self.current == NULL:
+            raise LookupError("no failed batch: call failure() first")
+        cdef Batch* b = self.current
+        self.current = NULL
+        return b
+
+    def failure(self):
+        """The next failed call as (backend slot, status, http status, h2 error, connection lost, unprocessed, parts,
+        items, tries, alone, message, details, answer, age in seconds, client's time left in seconds), or None."""
+        cdef Batch* b
+        if self.current == NULL:
+            self.current = list_pop(&self.core.failed)
+        b = self.current
+        if b == NULL:
+            return None
+        return (b.backend.slot, b.status, b.http_status, b.h2_error, bool(b.conn_lost), bool(b.unprocessed), b.nparts,
+                b.items, b.tries, b.nparts == 1, (<bytes>b.message if b.message != NULL else b""),
+                (<bytes>b.details[:b.details_len] if b.details != NULL else b""),
+                (<bytes>b.answer[:b.answer_len] if b.answer != NULL else b""),
+                (self.core.now_ns - b.called_ns) / 1e9, (b.deadline_ns - self.core.now_ns) / 1e9)
+
+    def accept(self):
+        """The backend has all of it, whatever else it said."""
+        cdef Batch* b = self.taken()
+        cdef BackendFigures* figures = figures_of(self.core, b.backend)
+        figures.items += b.items
+        figures.sent_bytes += b.out_len
+        batch_done(self.core, b, FORWARDED, GRPC_OK, NULL, 0, 0)
+
+    def accept_partly(self, uint32_t rejected, bytes words):
+        """A backend took all but `rejected` items.  A batch of one part passes that on to the client; of a merged
+        one nobody can tell whose they were: they are booked as dropped, spread over the parts in their order."""
+        cdef Batch* b = self.taken()
+        cdef Core* core = self.core
+        cdef BackendFigures* figures = figures_of(core, b.backend)
+        cdef uint32_t left = rejected if rejected < b.items else b.items
+        cdef uint32_t i, k, n
+        cdef Part* p
+        cdef bint told
+        figures.rejected_items += left
+        figures.items += b.items - left
+        figures.sent_bytes += b.out_len
+        for i in range(b.nparts):
+            p = &b.parts[i]
+            if p.late:
+                continue
+            told = b.nparts == 1 and p.request != NULL and root_of(p.request).conn != NULL
+            for k in range(p.entry, p.entry + p.entries):
+                n = b.entries[k].items if b.entries[k].items < left else left
+                left -= n
+                if n == 0:
+                    break
+                b.entries[k].items -= n
+                p.items -= n
+                if told:
+                    book_rejected(core.ledger, b.signal, b.entries[k].service, n)
+                    p.request.refused_items += n
+                    set_note(p.request, words)
+                else:
+                    book_dropped(core.ledger, b.signal, b.entries[k].service, n, DROP_BACKEND_PARTIAL)
+        batch_done(core, b, FORWARDED, GRPC_OK, NULL, 0, 0)
+
+    def retry(self, double delay_s):
+        """The same owner again after delay_s; parts that cannot wait that long end as UNAVAILABLE."""
+        cdef Batch* b = self.taken()
+        cdef Core* core = self.core
+        cdef Part* p
+        cdef uint32_t i
+        cdef int64_t due = core.now_ns + <int64_t>(delay_s * 1e9)
+        for i in range(b.nparts):
+            p = &b.parts[i]
+            if not p.late and p.deadline_ns <= due:
+                part_done(core, b, p, PASSING, GRPC_UNAVAILABLE, b"the backend asked to come back later",
+                          core.retry_after_ms, DROP_EXPIRED)
+        b.due_ns = due
+        b = compacted(core, b)
+        if b != NULL:
+            clear_answer(core, b)
+            b.state = BATCH_WAITING
+            list_push(&b.backend.waiting, b)
+
+    def reroute(self):
+        """Every part goes to the next owners of its traces."""
+        reroute_batch(self.core, self.taken())
+
+    def scatter(self):
+        """Every part again, alone: only the one that is refused alone is lost."""
+        cdef Batch* b = self.taken()
+        cdef Core* core = self.core
+        cdef Batch* one
+        cdef uint32_t i
+        for i in range(b.nparts):
+            if b.parts[i].late:
+                b.backend.queued_bytes -= b.parts[i].size
+                continue
+            one = batch_new(core, b.backend, b.signal)
+            part_move(core, b, i, one)
+            one.alone = 1
+            one.tries = b.tries
+            one.first_ns = b.first_ns
+            one.state = BATCH_WAITING
+            list_push(&b.backend.waiting, one)
+        batch_release(core, b)
+
+    def refuse(self, uint8_t status, bytes words):
+        """Nobody will ever take it: told to clients that still wait, dropped otherwise."""
+        batch_done(self.core, self.taken(), REFUSED, status, words, 0, DROP_BACKEND_REFUSED)
+
+    def give_up(self, uint32_t retry_after_ms, bytes words):
+        """Not now: UNAVAILABLE with RetryInfo to clients that wait, dropped otherwise."""
+        batch_done(self.core, self.taken(), PASSING, GRPC_UNAVAILABLE, words, retry_after_ms, DROP_EXPIRED)
+
+    def pause(self, uint32_t slot, double delay_s):
+        """RetryInfo of a backend: no call to it for delay_s."""
+        cdef Backend* backend = self.find(slot)
+        backend.paused_until_ns = self.core.now_ns + <int64_t>(delay_s * 1e9)
+
+    def unmerge(self, uint32_t slot, double for_s):
+        """Parts to this backend travel alone for a while."""
+        cdef Backend* backend = self.find(slot)
+        backend.unmerged_until_ns = self.core.now_ns + <int64_t>(for_s * 1e9)
+
+    cdef Backend* find(self, uint32_t slot) except NULL:
+        cdef Backend* backend = self.core.backends
+        while backend != NULL:
+            if backend.slot == slot:
+                return backend
+            backend = backend.next
+        raise LookupError(f"no backend in slot {slot}")
+
+    def abandon(self):
+        """The drain ran out of time: everything still here is dropped as `shutdown`; returns how many items."""
+        cdef Core* core = self.core
+        cdef Backend* backend = core.backends
+        cdef Batch* b
+        cdef uint64_t items = 0
+        cdef uint32_t signal
+        while backend != NULL:
+            for signal in range(4):
+                if backend.pending[signal] != NULL:
+                    items += backend.pending[signal].items
+                    batch_done(core, backend.pending[signal], PASSING, 0, b"the gateway is shutting down", core.retry_after_ms, DROP_SHUTDOWN)
+                    backend.pending[signal] = NULL
+            b = list_pop(&backend.waiting)
+            while b != NULL:
+                items += b.items
+                batch_done(core, b, PASSING, 0, b"the gateway is shutting down", core.retry_after_ms, DROP_SHUTDOWN)
+                b = list_pop(&backend.waiting)
+            backend = backend.next
+        return items

@@ -1,0 +1,386 @@
+"""split: the items of a tick, written once into the batch of the backend that owns them.
+
+A request that goes whole and unedited to one backend is one copy, so is a ResourceSpans; otherwise the resource and
+scope headers are written again for each owner, and items follow in runs of neighbours.  The result is equal under
+protobuf's merge to the request without its dropped items; unknown fields survive at every level.
+
+Two-phase: room is asked for at all owners before the first byte is written; without it the request is turned away whole.
+"""
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from _ledger cimport MAX_BACKENDS, book_rejected, book_dropped, DROP_CLIENT_GONE
+from _outcome cimport resolved, set_note, turn_away
+from _tables cimport OWNER_LAST, OWNER_REJECTED, Doc, Edit, Frag, Item, Resource, Scope, Tables
+from _wire cimport len_size, write_short
+from _work cimport *
+from sidecar._native.batch cimport part_close, part_count, part_open, pending_for, reserve, root_of
+from sidecar._native.scan cimport Tick
+
+cdef enum:
+    TAG_RESOURCES = 0x0a      # resource_spans, resource_logs, resource_metrics: field 1
+    TAG_SCOPES = 0x12         # scope_spans ...: field 2
+    TAG_ITEMS = 0x12          # spans ...: field 2
+
+cdef struct Owner:            # what one owner gets of the document, and of the resource being written
+    Batch* batch              # NULL while it gets nothing
+    uint32_t part
+    uint32_t units
+    uint32_t resource_bytes
+    uint32_t scope_bytes
+    uint8_t* w
+
+cdef struct Work:
+    Tables* t
+    Owner* owners             # [MAX_BACKENDS]
+    uint16_t touched[1024]    # owners of this document
+    uint32_t ntouched
+    uint16_t local[1024]      # owners of this resource
+    uint32_t nlocal
+
+cdef Work WORK
+WORK.owners = <Owner*>calloc(MAX_BACKENDS, sizeof(Owner))
+if WORK.owners == NULL:
+    raise MemoryError
+
+cdef inline uint32_t item_size(const Tables* t, const Item* it) noexcept nogil:
+    """Bytes of an item in the output, tag and length included."""
+    cdef Edit* edit
+    cdef uint32_t n
+    if it.edit == 0:
+        return it.end - it.off
+    edit = &t.edits[it.edit - 1]
+    n = it.end - it.content - (edit.cut_end - edit.cut_off) + edit.add_size
+    return 1 + len_size(n) + n
+
+cdef inline uint8_t* write_item(const Tables* t, const uint8_t* body, const Item* it, uint8_t* w) noexcept nogil:
+    """An edited item: its content without the cut, then the addition."""
+    cdef Edit* edit = &t.edits[it.edit - 1]
+    cdef uint32_t cut = edit.cut_end - edit.cut_off
+    cdef uint32_t n = it.end - it.content
+    w[0] = TAG_ITEMS
+    w = write_short(w + 1, n - cut + edit.add_size)
+    if cut:
+        n = edit.cut_off - it.content
+        memcpy(w, body + it.content, n)
+        w += n
+        n = it.end - edit.cut_end
+        memcpy(w, body + edit.cut_end, n)
+    else:
+        memcpy(w, body + it.content, n)
+    w += n
+    memcpy(w, t.arena + edit.add_off, edit.add_size)
+    return w + edit.add_size
+
+cdef inline uint8_t* write_frags(const Tables* t, const uint8_t* body, uint32_t first, uint32_t n, uint8_t* w) noexcept nogil:
+    cdef uint32_t i, size
+    for i in range(first, first + n):
+        size = t.frags[i].end - t.frags[i].off
+        memcpy(w, body + t.frags[i].off, size)
+        w += size
+    return w
+
+cdef inline Owner* owner_of(Work* k, const Doc* d, uint16_t number) noexcept nogil:
+    """The owner's record, with a part of this document opened at the first use."""
+    cdef Owner* o = &k.owners[number]
+    cdef Core* core = k.t.core
+    cdef Request* r = d.request
+    cdef Backend* backend
+    if o.batch == NULL:
+        backend = core.owners[number]
+        o.batch = pending_for(core, backend, r.signal, d.size)
+        if core.queued_ack and r.parent == NULL and not r.judged:
+            o.part = part_open(core, o.batch, NULL, core.now_ns + core.queue_age_ns)
+        elif r.parent == NULL and r.judged:
+            o.part = part_open(core, o.batch, NULL, r.deadline_ns)
+            o.batch.parts[o.part].rerouted = 1
+        else:
+            o.part = part_open(core, o.batch, r, r.deadline_ns)
+        k.touched[k.ntouched] = number
+        k.ntouched += 1
+        if d.frags:               # fields of the request that we do not know
+            write_frags(k.t, d.body, d.frag0, d.frags, reserve(core, o.batch, frag_bytes(k.t, d)))
+    return o
+
+cdef inline size_t frag_bytes(const Tables* t, const Doc* d) noexcept nogil:
+    cdef size_t n = 0
+    cdef uint32_t i
+    for i in range(d.frag0, d.frag0 + d.frags):
+        n += t.frags[i].end - t.frags[i].off
+    return n
+
+cdef inline void scope_sizes(Work* k, const Scope* scope, uint32_t first, uint32_t last) noexcept nogil:
+    """Adds up, for each owner in k.local, the bytes of its items of one scope; headers not included."""
+    cdef Tables* t = k.t
+    cdef uint32_t i, a = scope.item0, b = scope.item0 + scope.items
+    cdef Item* it
+    if a < first:
+        a = first
+    if b > last:
+        b = last
+    for i in range(k.nlocal):
+        k.owners[k.local[i]].scope_bytes = 0
+    for i in range(a, b):
+        it = &t.items[i]
+        if it.owner < OWNER_LAST:
+            k.owners[it.owner].scope_bytes += item_size(t, it)
+
+cdef void write_scope(Work* k, const uint8_t* body, const Scope* scope, uint32_t first, uint32_t last) noexcept nogil:
+    cdef Tables* t = k.t
+    cdef uint32_t i = scope.item0, b = scope.item0 + scope.items, off, end
+    cdef Item* it
+    cdef Owner* o
+    cdef uint32_t j
+    for j in range(k.nlocal):
+        o = &k.owners[k.local[j]]
+        if o.scope_bytes:
+            o.w[0] = TAG_SCOPES
+            o.w = write_short(o.w + 1, o.scope_bytes + scope.frag_bytes)
+            o.w = write_frags(t, body, scope.frag0, scope.frags, o.w)
+    if i < first:
+        i = first
+    if b > last:
+        b = last
+    while i < b:
+        it = &t.items[i]
+        i += 1
+        if it.owner >= OWNER_LAST:
+            continue
+        o = &k.owners[it.owner]
+        if it.edit:
+            o.w = write_item(t, body, it, o.w)
+            continue
+        off = it.off              # a run of neighbours with one owner is one copy
+        end = it.end
+        while i < b and t.items[i].owner == it.owner and t.items[i].edit == 0 and t.items[i].off == end:
+            end = t.items[i].end
+            i += 1
+        memcpy(o.w, body + off, end - off)
+        o.w += end - off
+
+cdef void write_resource(Work* k, const Doc* d, const Resource* rs, uint32_t first, uint32_t last) noexcept nogil:
+    """The items first .. last of one resource, to whoever owns them."""
+    cdef Tables* t = k.t
+    cdef uint32_t i, j, n, a = rs.item0, b = rs.item0 + rs.items, units = 0, kept = 0
+    cdef uint16_t one
+    cdef Owner* o
+    cdef Item* it
+    cdef Scope* scope
+    cdef uint8_t* w
+    cdef bint plain = True
+    if a < first:
+        a = first
+    if b > last:
+        b = last
+    k.nlocal = 0
+    for i in range(a, b):
+        it = &t.items[i]
+        if it.edit:
+            plain = False
+        if it.owner >= OWNER_LAST:
+            plain = False
+            continue
+        o = owner_of(k, d, it.owner)
+        if o.units == 0 and o.resource_bytes == 0:
+            k.local[k.nlocal] = it.owner
+            k.nlocal += 1
+            o.resource_bytes = 1      # marks it as listed
+        o.units += it.units
+    if k.nlocal == 0:
+        return
+    if k.nlocal == 1 and plain and not rs.dropped and a == rs.item0 and b == rs.item0 + rs.items:
+        o = &k.owners[k.local[0]]
+        memcpy(reserve(t.core, o.batch, rs.end - rs.off), d.body + rs.off, rs.end - rs.off)
+        part_count(t.core, o.batch, o.part, <uint16_t>rs.service, o.units)
+        o.units = o.resource_bytes = 0
+        return
+    for j in range(k.nlocal):
+        k.owners[k.local[j]].resource_bytes = rs.frag_bytes
+    for i in range(rs.scope0, rs.scope0 + rs.scopes):
+        scope = &t.scopes[i]
+        if scope.item0 >= b or scope.item0 + scope.items <= a:
+            continue
+        scope_sizes(k, scope, a, b)
+        for j in range(k.nlocal):
+            o = &k.owners[k.local[j]]
+            if o.scope_bytes:
+                n = o.scope_bytes + scope.frag_bytes
+                o.resource_bytes += 1 + len_size(n) + n
+    for j in range(k.nlocal):
+        o = &k.owners[k.local[j]]
+        n = o.resource_bytes
+        w = reserve(t.core, o.batch, 1 + len_size(n) + n)
+        w[0] = TAG_RESOURCES
+        w = write_short(w + 1, n)
+        o.w = write_frags(t, d.body, rs.frag0, rs.frags, w)
+    for i in range(rs.scope0, rs.scope0 + rs.scopes):
+        scope = &t.scopes[i]
+        if scope.item0 >= b or scope.item0 + scope.items <= a:
+            continue
+        if rs.scopes > 1:             # with one scope the sizes of the first pass still stand
+            scope_sizes(k, scope, a, b)
+        write_scope(k, d.body, scope, a, b)
+    for j in range(k.nlocal):
+        o = &k.owners[k.local[j]]
+        part_count(t.core, o.batch, o.part, <uint16_t>rs.service, o.units)
+        o.units = o.resource_bytes = o.scope_bytes = 0
+
+cdef void close_parts(Work* k) noexcept nogil:
+    cdef uint32_t i
+    cdef Owner* o
+    for i in range(k.ntouched):
+        o = &k.owners[k.touched[i]]
+        part_close(o.batch, o.part)
+        o.batch = NULL
+    k.ntouched = 0
+
+cdef void split_range(Work* k, const Doc* d, uint32_t first, uint32_t last) noexcept nogil:
+    cdef uint32_t i
+    cdef Resource* rs
+    for i in range(d.resource0, d.resource0 + d.resources):
+        rs = &k.t.resources[i]
+        if rs.item0 < last and rs.item0 + rs.items > first:
+            write_resource(k, d, rs, first, last)
+    close_parts(k)
+
+cdef void split_large(Work* k, Doc* d, size_t limit) noexcept nogil:
+    """A request over the message limit of its backends: several parts, each of neighbouring items that fit.
+
+    The estimate takes every header along with every part, so that no part is larger than the limit; an item that does
+    not fit alone can never be sent and is refused for good.
+    """
+    cdef Tables* t = k.t
+    cdef Request* r = d.request
+    cdef size_t overhead = frag_bytes(t, d), used, size, head
+    cdef uint32_t i, j, first = d.item0
+    cdef Resource* rs
+    cdef Item* it
+    used = overhead
+    for i in range(d.resource0, d.resource0 + d.resources):
+        rs = &t.resources[i]
+        head = rs.frag_bytes + 16
+        for j in range(rs.scope0, rs.scope0 + rs.scopes):
+            head += t.scopes[j].frag_bytes + 16
+        used += head
+        for j in range(rs.item0, rs.item0 + rs.items):
+            it = &t.items[j]
+            if it.owner >= OWNER_LAST:
+                continue
+            size = item_size(t, it)
+            if overhead + head + size > limit:
+                it.owner = OWNER_REJECTED
+                r.refused_items += it.units
+                if r.status == GRPC_OK:
+                    r.status = GRPC_RESOURCE_EXHAUSTED
+                set_note(r, b"an item is larger than its backend takes")
+                if root_of(r).conn != NULL:
+                    book_rejected(t.core.ledger, r.signal, rs.service, it.units)
+                else:
+                    book_dropped(t.core.ledger, r.signal, rs.service, it.units, DROP_CLIENT_GONE)
+                continue
+            if used + size > limit:
+                split_range(k, d, first, j)
+                first = j
+                used = overhead + head
+            used += size
+    split_range(k, d, first, d.item0 + d.items)
+
+cdef int room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) noexcept nogil:
+    """1 = every owner has room for the whole document; only[0] = the owner if there is one alone, else OWNER_LAST."""
+    cdef Tables* t = k.t
+    cdef uint32_t i
+    cdef uint16_t owner, last = OWNER_LAST
+    cdef Backend* backend
+    only[0] = OWNER_LAST
+    limit[0] = <size_t>-1
+    for i in range(d.item0, d.item0 + d.items):
+        owner = t.items[i].owner
+        if owner == last or owner >= OWNER_LAST:
+            continue
+        if last == OWNER_LAST:
+            only[0] = owner
+        elif owner != only[0]:
+            only[0] = OWNER_LAST
+        last = owner
+        backend = t.core.owners[owner]
+        if backend.queued_bytes + d.size > backend.queue_limit_bytes and backend.queued_bytes:
+            return 0
+        if backend.message_limit_bytes < limit[0]:
+            limit[0] = backend.message_limit_bytes
+    return 1
+
+cdef void split_doc(Work* k, Doc* d) noexcept nogil:
+    cdef Tables* t = k.t
+    cdef Core* core = t.core
+    cdef Request* r = d.request
+    cdef Owner* o
+    cdef Resource* rs
+    cdef uint16_t only
+    cdef size_t limit
+    cdef uint32_t i, j, units
+    if d.kept == 0:
+        resolved(core, r)
+        return
+    if not room_at_owners(k, d, &only, &limit):
+        unbook(t, d)
+        turn_away(core, r, core.retry_after_ms, b"the queues to the backends are full")
+        return
+    r.open_parts += 1                 # held until all parts are there
+    if core.queued_ack and not r.judged:
+        for i in range(d.item0, d.item0 + d.items):
+            if t.items[i].owner < OWNER_LAST:
+                r.ok_items += t.items[i].units
+    if d.size > limit:
+        split_large(k, d, limit)
+    elif only < OWNER_LAST and d.kept == d.items and d.edited == 0 and d.dropped == 0:
+        o = owner_of(k, d, only)
+        if d.frags:                   # owner_of wrote them: the rest of the message follows by resources
+            for i in range(d.resource0, d.resource0 + d.resources):
+                rs = &t.resources[i]
+                if rs.items:
+                    memcpy(reserve(core, o.batch, rs.end - rs.off), d.body + rs.off, rs.end - rs.off)
+        else:
+            memcpy(reserve(core, o.batch, d.size), d.body, d.size)
+        for i in range(d.resource0, d.resource0 + d.resources):
+            rs = &t.resources[i]
+            units = rs.items
+            if r.signal == SIGNAL_METRICS:
+                units = 0
+                for j in range(rs.item0, rs.item0 + rs.items):
+                    units += t.items[j].units
+            if rs.items:
+                part_count(core, o.batch, o.part, <uint16_t>rs.service, units)
+        close_parts(k)
+    else:
+        split_range(k, d, d.item0, d.item0 + d.items)
+    r.open_parts -= 1
+    if r.open_parts == 0:
+        resolved(core, r)
+
+cdef void unbook(Tables* t, const Doc* d) noexcept nogil:
+    """A document that finds no room: what sample booked as in flight is rejected (or dropped, if nobody is told)."""
+    cdef uint32_t i, j, units
+    cdef Resource* rs
+    cdef bint told = root_of(d.request).conn != NULL
+    for i in range(d.resource0, d.resource0 + d.resources):
+        rs = &t.resources[i]
+        units = 0
+        for j in range(rs.item0, rs.item0 + rs.items):
+            if t.items[j].owner < OWNER_LAST:
+                units += t.items[j].units
+        if units and told:
+            book_rejected(t.core.ledger, d.request.signal, rs.service, units)
+        elif units:
+            book_dropped(t.core.ledger, d.request.signal, rs.service, units, DROP_CLIENT_GONE)
+
+cdef void split_tick(Tables* t) noexcept nogil:
+    """Writes all documents of the tick into batches; releases their bodies."""
+    cdef uint32_t i
+    WORK.t = t
+    for i in range(t.ndocs):
+        split_doc(&WORK, &t.docs[i])
+
+def split(Tick tick not None):
+    """One native call per tick: every kept item goes into the pending batch of its owner."""
+    with nogil:
+        split_tick(&tick.tables)

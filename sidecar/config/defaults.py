@@ -1,0 +1,62 @@
+"""Every default, in one place. Units are in the names; the reasons, where there are any, are beside them."""
+
+from __future__ import annotations
+
+from sidecar.model import Ack, Compression, Endpoint, LogFormat, LogLevel, RoutingStrategy, Signal
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+# Loopback: a sidecar serves its own host, and what listens wider is written down by somebody who wants it.
+LISTEN = (Endpoint("127.0.0.1", 4317),)
+ADMIN_LISTEN = Endpoint("127.0.0.1", 13133)
+WORKERS = 1
+REGION = "default"
+
+BACKEND_WEIGHT = 1.0
+BACKEND_MAX_MESSAGE_BYTES = 4 * MIB  # what a gRPC server takes unless it was told otherwise
+
+ROUTING_STRATEGY = RoutingStrategy.CONSISTENT_HASH
+ROUTING_LOAD_WEIGHT = 0.7
+ROUTING_LATENCY_WEIGHT = 0.3
+ROUTING_CAPACITY_WEIGHT = 0.0
+ROUTING_DEAD_BAND = 0.1
+ROUTING_AFFINITY_WINDOW_S = 30.0
+ROUTING_EFFECTIVE_IN_S = 0.0
+
+SAMPLING_RATE = 1.0
+SAMPLING_SIGNALS = (Signal.TRACES,)
+SAMPLING_PRECISION = 4
+
+DELIVERY_ACK = Ack.FORWARDED
+DELIVERY_MAX_WAIT_S = 3.0  # the SDKs of Java and Rust send no deadline
+DELIVERY_MAX_RETRIES = 3
+DELIVERY_BACKOFF_INITIAL_S = 0.1
+DELIVERY_BACKOFF_MAX_S = 10.0
+DELIVERY_COMPRESSION = Compression.NONE
+DELIVERY_MAX_IN_FLIGHT = 4
+DELIVERY_MAY_DUPLICATE_ON_RESET = True
+DELIVERY_MAY_DUPLICATE_ON_TIMEOUT = False
+
+BATCH_MAX_BYTES = 2 * MIB
+BATCH_MAX_ITEMS = 8192
+BATCH_MAX_WAIT_S = 0.2
+BATCH_PACING_S = 0.0
+
+LIMITS_MESSAGE_BYTES = 64 * MIB
+LIMITS_MEMORY_BYTES = 512 * MIB
+LIMITS_SOFT_MEMORY_RATIO = 0.8
+LIMITS_BACKEND_QUEUE_BYTES = 64 * MIB
+LIMITS_CONNECTIONS = 4096
+LIMITS_STREAMS_PER_CONNECTION = 1024
+
+RECEIVER_CONNECTION_MAX_AGE_S = 600.0
+RECEIVER_CONNECTION_MAX_AGE_GRACE_S = 30.0
+RECEIVER_KEEPALIVE_TIME_S = 60.0
+RECEIVER_KEEPALIVE_TIMEOUT_S = 20.0
+
+SHUTDOWN_DRAIN_TIMEOUT_S = 25.0  # under the 30 s that Kubernetes gives a pod
+SHUTDOWN_UNREADY_FOR_S = 0.0
+
+LOG_LEVEL = LogLevel.INFO
+LOG_FORMAT = LogFormat.TEXT

@@ -1,0 +1,150 @@
+"""The words of the gateway: values that every layer shares, and the names that people write in a configuration."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from ipaddress import IPv6Address
+from typing import Any, Self
+
+import msgspec
+
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
+
+
+class Signal(StrEnum):
+    """What a request carries."""
+
+    TRACES = "traces"
+    LOGS = "logs"
+    METRICS = "metrics"
+    PROFILES = "profiles"
+
+    @property
+    def items(self) -> str:
+        """What is counted in it: `spans`, `log_records`, `metric_points`, `profiles`."""
+        return _ITEMS[self]
+
+
+_ITEMS = {
+    Signal.TRACES: "spans",
+    Signal.LOGS: "log_records",
+    Signal.METRICS: "metric_points",
+    Signal.PROFILES: "profiles",
+}
+
+
+class Ack(StrEnum):
+    """What an OK to a client promises."""
+
+    FORWARDED = "forwarded"
+    """A backend has accepted every kept item of the request."""
+    QUEUED = "queued"
+    """The request is queued in memory; a crash loses it."""
+
+
+class Compression(StrEnum):
+    """How calls to a backend are compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+
+
+class Ownership(StrEnum):
+    """Whether all items of a trace go to one backend, whichever gateway they enter by."""
+
+    TRACE = "trace"
+    NONE = "none"
+
+
+class RoutingStrategy(StrEnum):
+    """How the backend of an item is chosen."""
+
+    CONSISTENT_HASH = "consistent_hash"
+    ROUND_ROBIN = "round_robin"
+    WEIGHTED_ROUND_ROBIN = "weighted_round_robin"
+    LEAST_CONNECTIONS = "least_connections"
+    INTELLIGENT = "intelligent"
+
+    @property
+    def ownerships(self) -> tuple[Ownership, ...]:
+        """What the strategy can promise, the default first."""
+        match self:
+            case RoutingStrategy.CONSISTENT_HASH:
+                return (Ownership.TRACE,)
+            case RoutingStrategy.INTELLIGENT:
+                return (Ownership.TRACE, Ownership.NONE)
+            case _:
+                return (Ownership.NONE,)
+
+
+class LogLevel(StrEnum):
+    """The least severe message that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """Lines for people, or JSON objects for machines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Endpoint(msgspec.Struct, frozen=True, order=True):
+    """A TCP address: a host name or IP address, and a port (0: any free one)."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:port` or `[v6]:port`. ValueError says in one line what is wrong with it."""
+        if _SCHEME.match(text):
+            raise ValueError("is a URL; write HOST:PORT, without the scheme")
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            raise ValueError("has no port; write HOST:PORT")
+        if host.startswith("[") and host.endswith("]"):
+            host = _v6(host[1:-1])
+        elif ":" in host:
+            raise ValueError("is ambiguous; write an IPv6 address in brackets: [::1]:4317")
+        elif not host:
+            raise ValueError("has no host; 0.0.0.0 stands for every interface")
+        elif not _HOST.fullmatch(host):
+            raise ValueError(f"has a host that is no name and no address: {host!r}")
+        if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+            raise ValueError(f"has a port that is no number from 0 to 65535: {port!r}")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _v6(text: str) -> str:
+    try:
+        return str(IPv6Address(text))
+    except ValueError:
+        raise ValueError(f"has brackets around what is no IPv6 address: {text!r}") from None
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """Text that no dump, log line or traceback may show: it prints as `***`, and `reveal()` is its only way out."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []

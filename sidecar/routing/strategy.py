@@ -1,0 +1,63 @@
+"""What each strategy asks of the data plane: one of three ways to choose, and the table that goes with it.
+
+Strategies are compilers. They differ in what they make of a view, never in what the kernels do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from sidecar._native import route
+from sidecar.model import Ownership, RoutingStrategy
+from sidecar.routing.slots import SlotTable, fill
+from sidecar.routing.smooth import smooth_sequence
+from sidecar.routing.view import View
+
+NO_SEQUENCE = memoryview(b"").cast("H")
+
+
+class Mode(IntEnum):
+    """How the data plane chooses."""
+
+    OWNING = route.OWNING
+    """Every item goes to the owner of its slot."""
+    SEQUENCE = route.SEQUENCE
+    """Every request goes whole to the next backend of a sequence."""
+    LEAST = route.LEAST
+    """Every request goes whole to the backend with the smallest queue."""
+
+
+def mode_of(strategy: RoutingStrategy, ownership: Ownership) -> Mode:
+    """The way of a strategy. ValueError if it cannot promise that ownership."""
+    if ownership not in strategy.ownerships:
+        raise ValueError(f"{strategy} cannot have ownership {ownership}")
+    if ownership is Ownership.TRACE:
+        return Mode.OWNING
+    return Mode.LEAST if strategy is RoutingStrategy.LEAST_CONNECTIONS else Mode.SEQUENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """A mode and its table."""
+
+    mode: Mode
+    slots: SlotTable | None
+    """For OWNING."""
+    sequence: memoryview
+    """For SEQUENCE; the candidates for LEAST. uint16 owner numbers, read-only."""
+
+
+def routes(strategy: RoutingStrategy, ownership: Ownership, view: View, previous: SlotTable | None = None) -> Routes:
+    """What the data plane is to read; `previous` is a slot table to start from.
+
+    Configured weights count for `consistent_hash` and `weighted_round_robin`, those that `intelligent` has put into
+    the view count there. `round_robin` and `least_connections` know only taking part (any weight) or not (0).
+    """
+    mode = mode_of(strategy, ownership)
+    weights = view.weights
+    if mode is Mode.OWNING:
+        return Routes(mode, fill(view.members, weights, previous), NO_SEQUENCE)
+    if strategy in {RoutingStrategy.ROUND_ROBIN, RoutingStrategy.LEAST_CONNECTIONS}:
+        weights = tuple(float(weight > 0) for weight in weights)
+    return Routes(mode, None, memoryview(smooth_sequence(weights)).toreadonly())

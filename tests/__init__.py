@@ -1,0 +1,1 @@
+"""Tests of Spangate; the folders mirror the packages."""

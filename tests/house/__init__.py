@@ -1,0 +1,1 @@
+"""Tests of the house itself: its rooms, their sizes and their doors."""

@@ -1,0 +1,1 @@
+"""Tests of the policy: how it is compiled, sealed, mapped and taken over."""
