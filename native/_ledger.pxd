@@ -51,7 +51,8 @@ cdef struct Row:
     uint64_t sampled_out
     uint64_t rejected
     uint64_t dropped[8]
-    uint64_t spare[2]
+    uint64_t requests         # Resource* messages that named the service: mostly one a request
+    uint64_t spare
 
 cdef struct SignalFigures:
     uint64_t requests
@@ -64,20 +65,21 @@ cdef struct SignalFigures:
     uint64_t batch_size[24]
 
 cdef struct BackendFigures:
+    uint64_t key              # of the address, so that a reader knows whose figures these are
     uint64_t up
+    uint64_t connects
     uint64_t calls
     uint64_t failed_calls
-    uint64_t items
+    uint64_t items[4]         # accepted, by signal
+    uint64_t failed_items[4]  # refused for good, or given up here
+    uint64_t rejected_items   # by partial_success
     uint64_t sent_bytes
+    uint64_t retried          # parts sent again to the same backend
+    uint64_t rerouted         # parts handed on to the next owner
     uint64_t queued_bytes
     uint64_t in_flight
     uint64_t latency_ns       # moving average of the time from a call to its answer
-    uint64_t retried          # parts sent again to the same backend
-    uint64_t rerouted         # parts handed on to the next owner
-    uint64_t rejected_items   # by partial_success
-    uint64_t connects
-    uint64_t key              # of the address, so that a reader knows whose figures these are
-    uint64_t spare[3]
+    uint64_t latency[28]      # answers within 2^k microseconds
 
 cdef struct WorkerFigures:
     uint64_t turns
@@ -129,6 +131,7 @@ cdef inline void book_received(Ledger* ledger, uint32_t signal, uint32_t service
     """n items came in; of these some are dealt with at once, the rest is in flight."""
     cdef Row* row = ledger_row(ledger, signal, service)
     row_begin(row)
+    row.requests += 1
     row.received += n
     row.sampled_out += sampled_out
     row.rejected += rejected

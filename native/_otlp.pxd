@@ -6,7 +6,6 @@ A known field with a wrong wire type is unknown, and every message may be cut in
 https://github.com/open-telemetry/opentelemetry-proto
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 from _tables cimport Item
 from _wire cimport read_len, read_tag, read_varint, skip_value
 
@@ -35,82 +34,6 @@ cdef enum:                    # field number << 3 | wire type
     STATUS_ERROR = 2
     STATE_PREFIX = 0x1a       # the byte before a Span's trace_state, when we write one
 
-cdef struct Text:
-    const uint8_t* p          # NULL = there is none
-    uint32_t n
-
-cdef inline bint merge_value(const uint8_t* p, const uint8_t* e, Text* text) noexcept nogil:
-    """One AnyValue into what earlier ones gave: its last member holds; text.p is NULL when that is no string."""
-    cdef uint32_t tag, n
-    while p < e:
-        p = read_tag(p, e, &tag)
-        if p == NULL:
-            return False
-        if tag == 0x0a:
-            p = read_len(p, e, &n)
-            if p == NULL:
-                return False
-            text.p = p
-            text.n = n
-            p += n
-            continue
-        p = skip_value(p, e, tag)
-        if p == NULL:
-            return False
-        if tag in (0x10, 0x18, 0x21, 0x2a, 0x32, 0x3a, 0x40):
-            text.p = NULL
-    return True
-
-cdef inline bint read_attribute(const uint8_t* p, const uint8_t* e, Text* key, Text* value) noexcept nogil:
-    """The last key and the merged value of a KeyValue."""
-    cdef uint32_t tag, n
-    key.p = value.p = NULL
-    key.n = value.n = 0
-    while p < e:
-        p = read_tag(p, e, &tag)
-        if p == NULL:
-            return False
-        if tag == TAG_KEY or tag == TAG_VALUE:
-            p = read_len(p, e, &n)
-            if p == NULL:
-                return False
-            if tag == TAG_KEY:
-                key.p = p
-                key.n = n
-            elif not merge_value(p, p + n, value):
-                return False
-            p += n
-        else:
-            p = skip_value(p, e, tag)
-            if p == NULL:
-                return False
-    return True
-
-cdef inline bint read_service(const uint8_t* p, const uint8_t* e, Text* name, bint* found) noexcept nogil:
-    """service.name of one Resource message: the first attribute of that key decides, also over several messages."""
-    cdef uint32_t tag, n
-    cdef Text key, value
-    while p < e:
-        p = read_tag(p, e, &tag)
-        if p == NULL:
-            return False
-        if tag == TAG_ATTRIBUTES:
-            p = read_len(p, e, &n)
-            if p == NULL:
-                return False
-            if not found[0]:
-                if not read_attribute(p, p + n, &key, &value):
-                    return False
-                if key.n == 12 and memcmp(key.p, b"service.name", 12) == 0:
-                    found[0] = True
-                    name[0] = value
-            p += n
-        else:
-            p = skip_value(p, e, tag)
-            if p == NULL:
-                return False
-    return True
-
 cdef inline bint read_status(const uint8_t* p, const uint8_t* e, uint32_t* code) noexcept nogil:
     cdef uint32_t tag
     cdef uint64_t v
@@ -120,11 +43,13 @@ cdef inline bint read_status(const uint8_t* p, const uint8_t* e, uint32_t* code)
             return False
         if tag == TAG_STATUS_CODE:
             p = read_varint(p, e, &v)
+            if p == NULL:
+                return False
             code[0] = <uint32_t>v
         else:
             p = skip_value(p, e, tag)
-        if p == NULL:
-            return False
+            if p == NULL:
+                return False
     return True
 
 cdef inline bint count_points(const uint8_t* p, const uint8_t* e, uint32_t* points) noexcept nogil:
@@ -166,4 +91,6 @@ cdef inline bint read_metric(Item* item, const uint8_t* b) noexcept nogil:
             if p == NULL:
                 return False
     item.units = points
+    item.rand = 0
+    item.state_off = item.state_end = item.flags = 0
     return True

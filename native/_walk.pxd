@@ -6,11 +6,11 @@ nested values.  Neither are strings for UTF-8.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 from _atomic cimport prefetch
-from _hash cimport hash_bytes, mix64
-from _ledger cimport ledger_service
+from _hash cimport hash_bytes
 from _otlp cimport (TAG_ITEMS, TAG_LOG_ID, TAG_NONE, TAG_OLD_SCOPES, TAG_RESOURCE, TAG_RESOURCES, TAG_SCOPES, TAG_SPAN_ID,
-                    TAG_SPAN_STATE, TAG_SPAN_STATUS, Text, read_metric, read_service)
-from _shape cimport SHAPES, Shape, read_item
+                    TAG_SPAN_STATE, TAG_SPAN_STATUS, read_metric)
+from _resource cimport KNOWN, Known, merge_resource, read_resource
+from _shape cimport SHAPE_NEW, SHAPES, Shape, read_item, shape_for, walk_item
 from _tables cimport (ITEM_BAD_ID, ITEM_RANDOM, OWNER_NONE, OWNER_REJECTED, Doc, Frag, Item, Resource, Scope, Tables,
                       grown)
 from _wire cimport read_len, read_tag, skip_value
@@ -27,7 +27,8 @@ cdef enum Verdict:
     NO_MEMORY = 3
 
 cdef struct Memo:             # kept from request to request; nothing depends on it but speed
-    Shape shapes[32]
+    Shape shapes[64]
+    Known known[16]
 
 # ---- rows
 
@@ -67,6 +68,8 @@ cdef inline Verdict walk_scope(Tables* t, const Doc* d, Resource* resource, Scop
     cdef const uint8_t* e = b + scope.end
     cdef const uint8_t* s
     cdef uint32_t tag, n, k, frag0 = t.nfrags, item0 = t.nitems, flags = 0, units = 0
+    cdef Shape* shapes = (<Memo*>t.memo).shapes
+    cdef Shape* shape
     cdef Item* item
     cdef Verdict v
     cdef bint good
@@ -100,22 +103,26 @@ cdef inline Verdict walk_scope(Tables* t, const Doc* d, Resource* resource, Scop
         item.edit = 0
         item.units = 1
         item.owner = OWNER_NONE
-        if signal == SIGNAL_TRACES:
-            good = read_item((<Memo*>t.memo).shapes, item, b, SIGNAL_TRACES, TAG_SPAN_ID, TAG_SPAN_STATE, TAG_SPAN_STATUS)
-            if not item.flags & ITEM_RANDOM:
-                item.hash = hash_bytes(p - n, n)
-        elif signal == SIGNAL_LOGS:
-            good = read_item((<Memo*>t.memo).shapes, item, b, SIGNAL_LOGS, TAG_LOG_ID, TAG_NONE, TAG_NONE)
-            if not item.flags & ITEM_RANDOM:
-                item.hash = hash
-        elif signal == SIGNAL_METRICS:
-            good = read_metric(item, b)
+        if signal == SIGNAL_METRICS:
+            if not read_metric(item, b):
+                return MALFORMED
             item.hash = hash
         else:
-            good = read_item((<Memo*>t.memo).shapes, item, b, SIGNAL_PROFILES, TAG_NONE, TAG_NONE, TAG_NONE)
-            item.hash = hash
-        if not good:
-            return MALFORMED
+            shape = shape_for(shapes, signal, p - n, n)
+            if shape.signal == SHAPE_NEW:
+                if signal == SIGNAL_TRACES:
+                    good = walk_item(shape, p - n, p, TAG_SPAN_ID, TAG_SPAN_STATE, TAG_SPAN_STATUS)
+                elif signal == SIGNAL_LOGS:
+                    good = walk_item(shape, p - n, p, TAG_LOG_ID, TAG_NONE, TAG_NONE)
+                else:
+                    good = walk_item(shape, p - n, p, TAG_NONE, TAG_NONE, TAG_NONE)
+                if not good:
+                    return MALFORMED
+                shape.signal = signal
+            if not read_item(item, shape, b):
+                return MALFORMED
+            if not item.flags & ITEM_RANDOM:
+                item.hash = hash_bytes(p - n, n) if signal == SIGNAL_TRACES else hash
         if item.flags & ITEM_BAD_ID:
             item.owner = OWNER_REJECTED
         flags |= item.flags
@@ -175,15 +182,13 @@ cdef inline Verdict walk_resource(Tables* t, const Doc* d, Resource* resource, u
     cdef const uint8_t* p = b + resource.content
     cdef const uint8_t* e = b + resource.end
     cdef const uint8_t* s
-    cdef uint32_t tag, n, old = 0
-    cdef Text name
-    cdef bint found = False, first = True
+    cdef const uint8_t* message = NULL
+    cdef uint32_t tag, n, size = 0, messages = 0, old = 0
+    cdef Memo* memo = <Memo*>t.memo
     cdef Verdict v
-    name.p = NULL
     resource.scope0 = t.nscopes
     resource.frag0 = t.nfrags
     resource.frag_bytes = resource.dropped = resource.units = resource.flags = 0
-    resource.hash = 0
     while p < e:
         s = p
         p = read_tag(p, e, &tag)
@@ -202,11 +207,12 @@ cdef inline Verdict walk_resource(Tables* t, const Doc* d, Resource* resource, u
             p += n
             continue
         if tag == TAG_RESOURCE:
-            p = read_len(p, e, &n)
-            if p == NULL or not read_service(p, p + n, &name, &found):
+            p = read_len(p, e, &size)
+            if p == NULL:
                 return MALFORMED
-            resource.hash = mix64(resource.hash) ^ hash_bytes(p, n)
-            p += n
+            message = p
+            messages += 1
+            p += size
         else:
             p = skip_value(p, e, tag)
             if p == NULL:
@@ -225,10 +231,11 @@ cdef inline Verdict walk_resource(Tables* t, const Doc* d, Resource* resource, u
             old_fields[0] += old
     resource.scopes = t.nscopes - resource.scope0
     resource.frags = t.nfrags - resource.frag0
-    if name.p == NULL or name.n == 0:
-        resource.service = ledger_service(t.core.ledger, b"unknown_service", 15)
-    else:
-        resource.service = ledger_service(t.core.ledger, name.p, name.n)
+    if messages == 1:
+        if not read_resource(memo.known, t.core.ledger, message, size, &resource.service, &resource.hash):
+            return MALFORMED
+    elif not merge_resource(t.core.ledger, b + resource.content, e, &resource.service, &resource.hash):
+        return MALFORMED
     return SCANNED
 
 cdef inline Verdict walk_request(Tables* t, Doc* d, uint32_t* old_fields) noexcept nogil:

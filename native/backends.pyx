@@ -4,7 +4,8 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 from _ledger cimport BackendFigures, MAX_BACKENDS
 from _tables cimport OWNER_NONE
-from _work cimport Backend, Conn, Core, set_owner_up
+from _work cimport Backend, Batch, Conn, Core, set_owner_up
+from sidecar._native.batch cimport batch_free
 from sidecar._native.client cimport free_headers, set_headers
 
 cdef Backend* find_backend(Core* core, uint32_t slot) noexcept nogil:
@@ -97,23 +98,34 @@ cdef class Backends:
             backend = backend.next
         return slots
 
+    def removable(self, uint32_t slot):
+        """Whether it is leaving, at rest, and all its connections are closed."""
+        cdef Backend* backend = find_backend(self.core, slot)
+        cdef Conn* c = self.core.clients
+        cdef Batch* b = self.core.failed.head
+        while c != NULL:
+            if c.backend == backend:
+                return False
+            c = c.next
+        while b != NULL:
+            if b.backend == backend:
+                return False
+            b = b.next
+        return backend != NULL and backend.leaving and at_rest(backend)
+
     def remove(self, uint32_t slot):
-        """Forgets a backend at rest whose connection is closed."""
+        """Forgets a backend; it must be removable()."""
         cdef Backend** link = &self.core.backends
         cdef Backend* backend
-        cdef Conn* c = self.core.clients
         cdef uint32_t signal
+        if not self.removable(slot):
+            raise RuntimeError(f"backend {slot} is still in use")
         while link[0] != NULL and link[0].slot != slot:
             link = &link[0].next
         backend = link[0]
-        if backend == NULL:
-            raise LookupError(f"no backend in slot {slot}")
-        while c != NULL:
-            if c.backend == backend:
-                raise RuntimeError(f"backend {slot} still has a connection")
-            c = c.next
-        if not at_rest(backend) or not backend.leaving:
-            raise RuntimeError(f"backend {slot} is still in use")
+        for signal in range(4):
+            if backend.pending[signal] != NULL:
+                batch_free(self.core, backend.pending[signal])
         link[0] = backend.next
         memset(&self.core.ledger.page.backends[slot], 0, sizeof(BackendFigures))
         free_headers(backend)

@@ -31,11 +31,16 @@ cdef enum:
     REST_NS = 500000000       # otherwise: ages, keepalive
     SENDS = 64                # sendmsg calls per connection and flush
 
+BACKEND_UP = 1
+BACKEND_LOST = 2              # the connection in use broke
+BACKEND_GOAWAY = 3            # a new connection is needed, the old one still answers
+BACKEND_REFUSED = 4           # the connection did not come about
+
 cdef enum EventKind:
-    BACKEND_UP = 1
-    BACKEND_LOST = 2          # the connection in use broke
-    BACKEND_GOAWAY = 3        # a new connection is needed, the old one still answers
-    BACKEND_REFUSED = 4       # the connection did not come about
+    EVENT_UP = 1
+    EVENT_LOST = 2
+    EVENT_GOAWAY = 3
+    EVENT_REFUSED = 4
 
 cdef void watch(int ep, int op, Conn* c, uint32_t events) noexcept nogil:
     cdef epoll_event e
@@ -205,7 +210,7 @@ cdef class Engine:
         return core.failed.head != NULL or self.nevents or core.ready != NULL
 
     def events(self):
-        """What became of connections to backends since the last call: [(slot, EventKind)]."""
+        """What became of connections to backends since the last call: [(slot, BACKEND_*)]."""
         cdef list events = self.events_list
         self.events_list = []
         self.nevents = 0
@@ -261,10 +266,10 @@ cdef class Engine:
                 used = client_feed(c, self.buffer, n)
                 if c.settled and not c.backend.up and c.backend.conn == c and not c.backend.leaving:
                     set_backend_up(self.core, c.backend, True)
-                    self.event(c.backend.slot, BACKEND_UP)
+                    self.event(c.backend.slot, EVENT_UP)
                 if c.draining and c.backend.conn == c:
                     c.backend.conn = NULL
-                    self.event(c.backend.slot, BACKEND_GOAWAY)
+                    self.event(c.backend.slot, EVENT_GOAWAY)
                     mark_dirty(c)
             if used < 0:
                 c.closing = 1         # what the session has to say (GOAWAY) goes out first
@@ -400,7 +405,7 @@ cdef class Engine:
                 if backend.conn == c:
                     backend.conn = NULL
                     set_backend_up(core, backend, False)
-                    self.event(backend.slot, BACKEND_REFUSED if not c.settled else BACKEND_LOST)
+                    self.event(backend.slot, EVENT_REFUSED if not c.settled else EVENT_LOST)
             release_parked(c)
             free(c)
 

@@ -13,7 +13,7 @@ gathers while they are.  A good answer is settled here, natively; a bad one is r
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from _ledger cimport (DROP_BACKEND_PARTIAL, DROP_BACKEND_REFUSED, DROP_CLIENT_GONE, DROP_EXPIRED, DROP_SHUTDOWN,
-                      SIZE_BUCKETS, BackendFigures, SignalFigures, book_dropped, book_forwarded, book_rejected, bucket_of)
+                      DURATION_BUCKETS, SIZE_BUCKETS, BackendFigures, SignalFigures, book_dropped, book_forwarded, book_rejected, bucket_of)
 from _outcome cimport request_new, resolved, set_note
 from _pool cimport budget_force, budget_ratio, class_bytes, pool_get
 from _tables cimport OWNER_NONE
@@ -44,6 +44,8 @@ cdef void part_done(Core* core, Batch* b, Part* p, Fate fate, uint8_t status, co
         if fate == FORWARDED:
             core.ledger.page.worker.forwarded_late += p.items
         return
+    if fate != FORWARDED:
+        figures_of(core, b.backend).failed_items[b.signal] += p.items
     for i in range(p.entry, p.entry + p.entries):
         service = b.entries[i].service
         n = b.entries[i].items
@@ -106,7 +108,8 @@ cdef void settle(Core* core) noexcept nogil:
         took = core.now_ns - b.called_ns
         if plain_ok(b):
             backend.latency_ns += (took - backend.latency_ns) // 8
-            figures.items += b.items
+            figures.latency[bucket_of(took // 1000, DURATION_BUCKETS)] += 1
+            figures.items[b.signal] += b.items
             figures.sent_bytes += b.out_len
             batch_done(core, b, FORWARDED, GRPC_OK, NULL, 0, 0)
         else:
@@ -315,6 +318,15 @@ cdef bint under_way(Core* core) noexcept nogil:
 
 # ------------------------------------------------------------------ the verbs
 
+cdef double time_left(Core* core, Batch* b) noexcept nogil:
+    """Seconds until the first part that somebody still waits for must be answered; negative when nobody does."""
+    cdef int64_t first = INT64_MAX
+    cdef uint32_t i
+    for i in range(b.nparts):
+        if not b.parts[i].late and b.parts[i].deadline_ns < first:
+            first = b.parts[i].deadline_ns
+    return (first - core.now_ns) / 1e9 if first != INT64_MAX else -1.0
+
 cdef class Outbox:
     """What sidecar.deliver sees of the outbox.  The verbs act on the batch of the last `failure()`, and end it."""
 
@@ -331,7 +343,7 @@ cdef class Outbox:
 
     def failure(self):
         """The next failed call as (backend slot, status, http status, h2 error, connection lost, unprocessed, parts,
-        items, tries, alone, message, details, answer, age in seconds, client's time left in seconds), or None."""
+        items, tries, rerouted, message, details, answer, age in seconds, client's time left in seconds), or None."""
         cdef Batch* b
         if self.current == NULL:
             self.current = list_pop(&self.core.failed)
@@ -339,16 +351,16 @@ cdef class Outbox:
         if b == NULL:
             return None
         return (b.backend.slot, b.status, b.http_status, b.h2_error, bool(b.conn_lost), bool(b.unprocessed), b.nparts,
-                b.items, b.tries, b.nparts == 1, (<bytes>b.message if b.message != NULL else b""),
+                b.items, b.tries, bool(b.parts[0].rerouted), (<bytes>b.message if b.message != NULL else b""),
                 (<bytes>b.details[:b.details_len] if b.details != NULL else b""),
                 (<bytes>b.answer[:b.answer_len] if b.answer != NULL else b""),
-                (self.core.now_ns - b.called_ns) / 1e9, (b.deadline_ns - self.core.now_ns) / 1e9)
+                (self.core.now_ns - b.called_ns) / 1e9, time_left(self.core, b))
 
     def accept(self):
         """The backend has all of it, whatever else it said."""
         cdef Batch* b = self.taken()
         cdef BackendFigures* figures = figures_of(self.core, b.backend)
-        figures.items += b.items
+        figures.items[b.signal] += b.items
         figures.sent_bytes += b.out_len
         batch_done(self.core, b, FORWARDED, GRPC_OK, NULL, 0, 0)
 
@@ -363,7 +375,7 @@ cdef class Outbox:
         cdef Part* p
         cdef bint told
         figures.rejected_items += left
-        figures.items += b.items - left
+        figures.items[b.signal] += b.items - left
         figures.sent_bytes += b.out_len
         for i in range(b.nparts):
             p = &b.parts[i]

@@ -173,7 +173,10 @@ cdef void assign_whole(Tables* t, RoutingTable* r, Doc* d, uint64_t* given) noex
         assign_run(t, d, i, owner, &i)
 
 cdef void assign_tick(Tables* t, RoutingTable* r) noexcept nogil:
-    """An owner for every item that has none.  Without members they stay without."""
+    """An owner for every item that has none; in an empty table they stay without, and must not go on to split.
+
+    r.nowners must not be above t.core.nowners.
+    """
     cdef Transition* x = r.transition
     cdef uint64_t before = r.detoured
     cdef Phase phase = SETTLED
@@ -338,7 +341,12 @@ cdef class Routing:
         return self.table.transition != NULL
 
 def assign(Tick tick not None, Routing routing not None):
-    """An owner for every item of the tick that has none yet."""
+    """An owner for every item of the tick that has none yet.
+
+    ValueError if the worker has not taken the backends of this policy over (Backends.own).
+    """
+    if routing.table.nowners > tick.tables.core.nowners:
+        raise ValueError(f"the policy has {routing.table.nowners} owners, the worker {tick.tables.core.nowners}")
     with nogil:
         assign_tick(&tick.tables, &routing.table)
 

@@ -122,12 +122,21 @@ cdef inline bint same_threshold(const State* st, uint64_t threshold) noexcept no
     cdef uint8_t text[16]
     return st.th_size == write_threshold(text, threshold) and memcmp(st.th, text, st.th_size) == 0
 
-cdef void judge_state(Tables* t, const uint8_t* b, Item* item, uint64_t own, uint64_t shed, int precision,
+cdef inline bint judge_without(Item* item, uint64_t threshold, Tally* tally) noexcept nogil:
+    """An item without randomness: data is not lost for that.  True when it should have had some."""
+    if threshold == RANDOM_END:
+        item.owner = OWNER_SAMPLED_OUT
+        tally.sampled_out += item.units
+    else:
+        tally.kept += 1
+    return threshold != 0
+
+cdef bint judge_state(Tables* t, const uint8_t* b, Item* item, uint64_t own, uint64_t shed, int precision,
                       Tally* tally) noexcept nogil:
-    """A span that has a tracestate."""
+    """A span that has a tracestate; True when there was something wrong with it."""
     cdef const uint8_t* text = b + item.state_off
     cdef State st
-    cdef uint32_t tag, n
+    cdef uint32_t tag, n = 0
     cdef uint64_t came = 0, threshold
     cdef bint lies = False
     text = read_len(read_tag(text, b + item.state_end, &tag), b + item.state_end, &n)
@@ -135,45 +144,30 @@ cdef void judge_state(Tables* t, const uint8_t* b, Item* item, uint64_t own, uin
     if st.has_rv:
         item.rand = st.rand
         item.flags |= ITEM_RANDOM
-    if st.faults:
-        tally.faults += 1
     if not item.flags & ITEM_RANDOM:
-        judge_without(item, raised(own, shed, precision), tally)
-        return
+        return judge_without(item, raised(own, shed, precision), tally) or st.faults
     if st.th_size:
         lies = item.rand < st.threshold
-        if lies:
-            tally.faults += not st.faults
-        else:
+        if not lies:
             came = st.threshold
     threshold = raised(came if came > own else own, shed, precision)
     if item.rand < threshold:
         item.owner = OWNER_SAMPLED_OUT
         tally.sampled_out += item.units
-        return
+        return st.faults or lies
     tally.kept += 1
-    if st.foreign:
-        return
     if own == 0 and shed == 0:
         if not lies:
-            return
+            return st.faults      # nothing was done to it, so nothing is to be said
         threshold = 0
-    elif came > own and threshold == came or st.th_size and not lies and same_threshold(&st, threshold):
-        return
+    elif st.foreign or came > own and threshold == came or (
+            st.th_size and not lies and same_threshold(&st, threshold)):
+        return st.faults
     item.edit = state_edit(t, b, item, &st, threshold)
-    if item.edit:
-        tally.edited += 1
-    else:
-        tally.faults += not st.faults
-
-cdef inline void judge_without(Item* item, uint64_t threshold, Tally* tally) noexcept nogil:
-    """An item without randomness: data is not lost for that."""
-    if threshold == RANDOM_END:
-        item.owner = OWNER_SAMPLED_OUT
-        tally.sampled_out += item.units
-        return
-    tally.kept += 1
-    tally.faults += threshold != 0
+    if item.edit == 0:
+        return True
+    tally.edited += 1
+    return st.faults or lies
 
 cdef void judge_resource(Tables* t, const Doc* d, const Resource* resource, const SamplingTable* s, uint64_t own,
                          uint64_t shed, Shared* shared, Tally* tally) noexcept nogil:
@@ -187,7 +181,7 @@ cdef void judge_resource(Tables* t, const Doc* d, const Resource* resource, cons
     for k in range(2):
         edits[k] = 0
         if spans and thresholds[k] and thresholds[k] < RANDOM_END:
-            edits[k] = shared_edit(t, &shared[k], thresholds[k])
+            edits[k] = edits[0] if k and thresholds[1] == thresholds[0] else shared_edit(t, &shared[k], thresholds[k])
     for i in range(resource.item0, resource.item0 + resource.items):
         item = &t.items[i]
         k = 1 if item.flags & ITEM_ERROR else 0
@@ -201,9 +195,9 @@ cdef void judge_resource(Tables* t, const Doc* d, const Resource* resource, cons
         elif item.flags & ITEM_BAD_ID:
             tally.rejected += item.units
         elif item.flags & ITEM_STATE and spans:
-            judge_state(t, d.body, item, own, s.shed[3] if k else shed, s.precision, tally)
+            tally.faults += judge_state(t, d.body, item, own, s.shed[3] if k else shed, s.precision, tally)
         else:
-            judge_without(item, thresholds[k], tally)
+            tally.faults += judge_without(item, thresholds[k], tally)
 
 cdef inline void pass_resource(Tables* t, const Resource* resource, Tally* tally) noexcept nogil:
     """Nothing to decide: everything is kept but what scan has rejected."""
@@ -218,7 +212,7 @@ cdef inline void pass_resource(Tables* t, const Resource* resource, Tally* tally
 cdef void note_rejected(Request* r, uint64_t rejected) noexcept nogil:
     cdef char words[96]
     r.refused_items += <uint32_t>rejected
-    snprintf(words, sizeof(words), b"%llu %s with a trace id that is not 16 bytes long", rejected,
+    snprintf(words, sizeof(words), b"%u %s with a trace id that is not 16 bytes long", <unsigned int>rejected,
              b"log records" if r.signal == SIGNAL_LOGS else b"spans")
     set_note(r, words)
 
@@ -296,7 +290,7 @@ cdef class Sampling:
             self.table.classes = <uint8_t*>malloc(SERVICES)
             if self.table.services == NULL or self.table.classes == NULL:
                 raise MemoryError
-            for i in range(SERVICES):
+            for i in range(<uint32_t>SERVICES):
                 self.table.services[i] = self.table.threshold
                 self.table.classes[i] = CLASS_NORMAL
         self.table.services[service] = threshold

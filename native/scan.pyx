@@ -4,7 +4,7 @@ A request that is not well formed is refused alone.
 """
 from collections import namedtuple
 
-from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from _ledger cimport Page, Row, ledger_row, ledger_service
 from _outcome cimport refuse, request_free, request_new, resolved, turn_away
@@ -92,6 +92,10 @@ ReplyRow = namedtuple("ReplyRow", "request status retryable ok_items refused_ite
 LedgerRow = namedtuple("LedgerRow", "received in_flight forwarded sampled_out rejected")
 
 cdef Conn CLIENT              # of requests that were made in Python: somebody who waits for the answer
+
+cdef object reply_row(const Request* r):
+    return ReplyRow(r.stream, r.status, r.retryable != 0, r.ok_items, r.refused_items,
+                    "" if r.note == NULL else r.note.decode())
 
 cdef class Tick:
     """The requests of one pass through the pipeline, and the tables that its stages fill."""
@@ -198,31 +202,35 @@ cdef class Tick:
         cdef Request* r = core.replies
         rows = []
         while r != NULL:
-            rows.append(ReplyRow(r.stream, r.status, bool(r.retryable), r.ok_items, r.refused_items,
-                                 "" if r.note == NULL else r.note.decode()))
+            rows.append(reply_row(r))
             r.queued = 0
             r = r.next
         core.replies = NULL
         return sorted(rows)
 
     def outcomes(self):
-        """ok_items, refused_items and note of every document's request, by number."""
-        cdef Tables* t = &self.tables
-        cdef Request* r
-        rows = []
-        for i in range(t.ndocs):
-            r = t.docs[i].request
-            rows.append(ReplyRow(r.stream, r.status, bool(r.retryable), r.ok_items, r.refused_items,
-                                 "" if r.note == NULL else r.note.decode()))
-        return rows
+        """What has become of the documents' requests."""
+        return [reply_row(self.tables.docs[i].request) for i in range(self.tables.ndocs)]
 
-    def mark_judged(self, uint32_t request):
-        """Makes a request one that was sampled and booked before: a part on its way to another owner."""
+    cdef Request* find(self, int32_t number) except NULL:
         cdef Request* r = self.made
-        while r != NULL:
-            if r.stream == <int>request:
-                r.judged = 1
+        while r != NULL and r.stream != number:
             r = r.conn_next
+        if r == NULL:
+            raise IndexError(number)
+        return r
+
+    def mark_judged(self, int32_t request):
+        """Makes a request one that was sampled and booked before: a part on its way to another owner."""
+        self.find(request).judged = 1
+
+    def leave(self, int32_t request):
+        """The client of a request has gone."""
+        self.find(request).conn = NULL
+
+    def clear(self):
+        """Empties the tables."""
+        tables_reset(&self.tables)
 
     def service(self, uint32_t number):
         """The name that the ledger has for a number."""

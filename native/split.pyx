@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from _ledger cimport MAX_BACKENDS, book_rejected, book_dropped, DROP_CLIENT_GONE
 from _outcome cimport resolved, set_note, turn_away
-from _tables cimport OWNER_LAST, OWNER_REJECTED, Doc, Edit, Frag, Item, Resource, Scope, Tables
+from _tables cimport OWNER_LAST, OWNER_NONE, OWNER_REJECTED, Doc, Edit, Frag, Item, Resource, Scope, Tables
 from _wire cimport len_size, write_short
 from _work cimport *
 from sidecar._native.batch cimport part_close, part_count, part_open, pending_for, reserve, root_of
@@ -286,7 +286,7 @@ cdef void split_large(Work* k, Doc* d, size_t limit) noexcept nogil:
     split_range(k, d, first, d.item0 + d.items)
 
 cdef int room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) noexcept nogil:
-    """1 = every owner has room for the whole document; only[0] = the owner if there is one alone, else OWNER_LAST."""
+    """1 = every kept item has an owner, and every owner room for the whole document; only[0] = the owner if there is one alone, else OWNER_LAST."""
     cdef Tables* t = k.t
     cdef uint32_t i
     cdef uint16_t owner, last = OWNER_LAST
@@ -295,6 +295,8 @@ cdef int room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) no
     limit[0] = <size_t>-1
     for i in range(d.item0, d.item0 + d.items):
         owner = t.items[i].owner
+        if owner == OWNER_NONE:
+            return 0                  # no member has a weight
         if owner == last or owner >= OWNER_LAST:
             continue
         if last == OWNER_LAST:
@@ -323,7 +325,7 @@ cdef void split_doc(Work* k, Doc* d) noexcept nogil:
         return
     if not room_at_owners(k, d, &only, &limit):
         unbook(t, d)
-        turn_away(core, r, core.retry_after_ms, b"the queues to the backends are full")
+        turn_away(core, r, core.retry_after_ms, b"no backend has room for the request")
         return
     r.open_parts += 1                 # held until all parts are there
     if core.queued_ack and not r.judged:
@@ -366,7 +368,7 @@ cdef void unbook(Tables* t, const Doc* d) noexcept nogil:
         rs = &t.resources[i]
         units = 0
         for j in range(rs.item0, rs.item0 + rs.items):
-            if t.items[j].owner < OWNER_LAST:
+            if t.items[j].owner < OWNER_LAST or t.items[j].owner == OWNER_NONE:
                 units += t.items[j].units
         if units and told:
             book_rejected(t.core.ledger, d.request.signal, rs.service, units)

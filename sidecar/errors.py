@@ -19,6 +19,7 @@ class Exit(IntEnum):
         return member
 
     OK = 0, "All went well; a gateway that was told to stop has drained."
+    PIPE = 1, "Whoever read the output has gone (`spangate ... | head`)."
     USAGE = 2, "The command line or the configuration is wrong; every problem is listed."
     PORT_TAKEN = 3, "An address to listen on is in use or not ours to bind."
     NO_BACKEND = 4, "No backend is configured."

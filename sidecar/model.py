@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import cache
 from ipaddress import IPv6Address
 from typing import Any, Self
 
@@ -123,6 +124,17 @@ class Endpoint(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@cache
+def release() -> str:
+    """The version that is installed, as in `0.1.0`; `0` in a checkout that is not."""
+    from importlib import metadata  # not for everybody: it costs more than this module
+
+    try:
+        return metadata.version("spangate")
+    except metadata.PackageNotFoundError:
+        return "0"
 
 
 def _v6(text: str) -> str:

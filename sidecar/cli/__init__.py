@@ -66,9 +66,6 @@ def ended(arguments: list[str]) -> int:
         return complaint.of(error)
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        complaint.swallow_output()
-        return Exit.OK
     except Exception as error:  # noqa: BLE001  the last resort: a person gets one line, and the way to see more
         return complaint.of_surprise(error)
     return code if isinstance(code, int) else Exit.OK

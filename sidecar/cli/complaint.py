@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 import zlib
 
@@ -47,11 +46,6 @@ def of_surprise(error: Exception) -> Exit:
 def warn(problem: Problem) -> None:
     """Tell what is allowed, and unwise."""
     _tell("warning", str(problem), problem.hint)
-
-
-def swallow_output() -> None:
-    """Who read our output has gone (`spangate ... | head`): make sure that the flush at exit does not tell of it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell_problem(problem: Problem) -> None:

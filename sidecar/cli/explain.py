@@ -18,7 +18,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command("explain", epilog=EPILOG)
 @click.option("--trace-id", metavar="HEX", help="The trace: 32 hexadecimal digits.")
 @click.option("--service", metavar="NAME", help="The `service.name` of the sender.")
 @click.option(

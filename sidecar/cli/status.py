@@ -27,7 +27,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command("status", epilog=EPILOG)
 @click.option("--once", is_flag=True, help="Print one look, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print status and ledger as the admin gives them, and end.")
 @click.option(

@@ -19,7 +19,7 @@ Example:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command("validate", epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
 def command(file: Path) -> None:
     """List all problems of a configuration FILE, with path, line and a hint where one can be given."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from importlib import import_module, metadata
+from importlib import import_module
 
 import click
 
 from sidecar.errors import NotBuilt
+from sidecar.model import release
 
 EPILOG = """
 \b
@@ -16,10 +17,10 @@ Example:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command("version", epilog=EPILOG)
 def command() -> None:
     """Print versions, and which flood defences the HTTP/2 library has."""
-    click.echo(f"spangate    {installed()}")
+    click.echo(f"spangate    {release()}")
     click.echo(f"python      {platform.python_version()} ({platform.machine()})")
     try:
         features = native_features()
@@ -35,14 +36,6 @@ def command() -> None:
             else value
         )
         click.echo(f"            {name.replace('_', ' ')}: {told}")
-
-
-def installed() -> str:
-    """The version of the distribution."""
-    try:
-        return metadata.version("spangate")
-    except metadata.PackageNotFoundError:
-        return "not installed: run from a checkout"
 
 
 def native_features() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The live view of a gateway: pure functions from snapshots to what rich prints."""
+"""The live view of a gateway, to fit 80 columns: pure functions from snapshots to what rich prints."""
 
 from __future__ import annotations
 
@@ -8,65 +8,69 @@ from rich.text import Text
 
 from sidecar.snapshot import BackendStatus, GatewayStatus, LedgerRow, LedgerSnapshot, WorkerStatus
 
-_BAR_CELLS = 12
+_BAR_CELLS = 6
 
 
 def frame(status: GatewayStatus, ledger: LedgerSnapshot, notice: str = "") -> Group:
     """All of it. `notice` is a line of trouble above the rest."""
     parts: list[RenderableType] = [Text(notice, style="bold red")] if notice else []
-    parts += [headline(status), flow(status), backends(status.backends), accounts(ledger), workers(status.workers)]
-    return Group(*parts)
+    parts += [headline(status), flow(status), Text(), backends(status.backends), Text(), accounts(ledger)]
+    if losses := dropped(ledger):
+        parts.append(losses)
+    return Group(*parts, Text(), workers(status.workers))
 
 
 def headline(status: GatewayStatus) -> Text:
-    """Who it is, and whether it is well."""
+    """Who it is, whether it is well, and how it is set."""
     state = ("ready", "bold green") if status.ready else (f"not ready: {status.reason}", "bold red")
-    return Text("  ").join(
-        [
-            Text(f"spangate {status.version}", style="bold"),
-            Text(*state),
-            Text(f"{status.strategy}, sampling {status.sampling_rate:g}, policy {status.generation}"),
-            Text(f"{', '.join(status.listen)}  region {status.region}  up {_lasted(status.uptime_s)}", style="dim"),
-        ]
+    settings = (
+        ", ".join(status.listen),
+        f"region {status.region}",
+        status.strategy,
+        f"sampling {status.sampling_rate:g}",
+        f"policy {status.generation}",
+    )
+    return Text.assemble(
+        (f"spangate {status.version}", "bold"),
+        "  ",
+        state,
+        f"  up {_lasted(status.uptime_s)}",
+        f"  holds {_size(status.memory_bytes)} of {_size(status.memory_limit_bytes)}\n",
+        ("  ".join(settings), "dim"),
     )
 
 
 def flow(status: GatewayStatus) -> Table:
-    """What happens per second, and what is held."""
+    """What happens per second."""
     rates = status.rates
     table = _table(
-        "requests/s", "items/s", "MB/s", "forwarded/s", "sampled out/s", "refused/s", "p50 ms", "p99 ms", "held"
+        "requests/s", "MB/s", "items/s", "forwarded/s", "sampled out/s", "refused/s", "p50 ms", "p99 ms", left=0
     )
     table.add_row(
         _count(rates.requests),
-        _count(rates.received),
         f"{rates.received_bytes / 1e6:.1f}",
+        _count(rates.received),
         _count(rates.forwarded),
         _count(rates.sampled_out),
         _bad(rates.refused),
         f"{status.latency_p50_ms:.2f}",
         f"{status.latency_p99_ms:.2f}",
-        f"{_size(status.memory_bytes)} of {_size(status.memory_limit_bytes)}",
     )
     return table
 
 
 def backends(found: tuple[BackendStatus, ...]) -> Table:
-    """A row for each backend, its share as a bar."""
-    table = _table(
-        "backend", "state", "share", "weight", "queue", "calls", "p50 ms", "p99 ms", "sent", "failed", left=3
-    )
+    """A row for each backend: its share as a bar, or why it has none."""
+    table = _table("backend", "share", "queue", "calls", "p50 ms", "p99 ms", "sent", "failed", left=2)
     for backend in found:
         table.add_row(
-            backend.name,
-            Text("up", style="green") if backend.up else Text(f"down {backend.reason}".strip(), style="red"),
-            f"{_bar(backend.share)} {backend.share:6.1%}",
-            f"{backend.weight:g}",
-            f"{_size(backend.queue_bytes)} of {_size(backend.queue_limit_bytes)}",
+            Text.assemble(("● ", "green" if backend.up else "red"), backend.name),
+            _share(backend),
+            _size(backend.queue_bytes),
             str(backend.calls_in_flight),
             f"{backend.latency_p50_ms:.2f}",
             f"{backend.latency_p99_ms:.2f}",
-            _count(sum(backend.sent.values())),
+            _short(sum(backend.sent.values())),
             _bad(sum(backend.send_failed.values())),
         )
     return table
@@ -74,20 +78,37 @@ def backends(found: tuple[BackendStatus, ...]) -> Table:
 
 def accounts(ledger: LedgerSnapshot) -> Table:
     """The ledger by signal; the last column is what cannot be accounted for."""
-    table = _table("ledger", "received", "forwarded", "sampled out", "rejected", "dropped", "in flight", "difference")
+    table = _table("ledger", "received", "forwarded", "sampled out", "rejected", "dropped", "in flight", "diff")
     for row in ledger.totals():
-        table.add_row(*_account(row))
+        table.add_row(
+            str(row.signal),
+            _count(row.received),
+            _count(row.forwarded),
+            _count(row.sampled_out),
+            _bad(row.rejected),
+            _bad(row.dropped_total),
+            _count(row.in_flight),
+            _bad(row.difference) if row.difference else Text("0", style="bold green"),
+        )
     return table
+
+
+def dropped(ledger: LedgerSnapshot) -> Text | None:
+    """Why items were dropped, where any were."""
+    return (
+        Text("\n").join(map(_losses, losing))
+        if (losing := [row for row in ledger.totals() if row.dropped_total])
+        else None
+    )
 
 
 def workers(found: tuple[WorkerStatus, ...]) -> Table:
     """A row for each worker."""
-    table = _table("worker", "pid", "state", "connections", "policy", "restarts", "cpu s")
+    table = _table("worker", "pid", "connections", "policy", "restarts", "cpu s")
     for worker in found:
         table.add_row(
-            str(worker.number),
+            Text.assemble(("● ", "green" if worker.alive else "red"), str(worker.number)),
             str(worker.pid),
-            Text("alive", style="green") if worker.alive else Text("dead", style="red"),
             str(worker.connections),
             str(worker.generation),
             _bad(worker.restarts),
@@ -96,30 +117,23 @@ def workers(found: tuple[WorkerStatus, ...]) -> Table:
     return table
 
 
-def _account(row: LedgerRow) -> list[str | Text]:
-    dropped = " ".join(f"{reason} {_count(count)}" for reason, count in row.dropped.items() if count)
-    return [
-        str(row.signal),
-        _count(row.received),
-        _count(row.forwarded),
-        _count(row.sampled_out),
-        _bad(row.rejected),
-        Text(dropped, style="red") if dropped else "0",
-        _count(row.in_flight),
-        _bad(row.difference) if row.difference else Text("0", style="bold green"),
-    ]
+def _losses(row: LedgerRow) -> Text:
+    reasons = ", ".join(f"{reason} {_count(count)}" for reason, count in row.dropped.items() if count)
+    return Text(f"{row.signal} dropped: {reasons}", style="red")
 
 
-def _table(first: str, *others: str, left: int = 1) -> Table:
+def _table(*names: str, left: int = 1) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for i, name in enumerate((first, *others)):
+    for i, name in enumerate(names):
         table.add_column(name, justify="left" if i < left else "right", no_wrap=True)
     return table
 
 
-def _bar(share: float) -> str:
-    filled = round(min(max(share, 0.0), 1.0) * _BAR_CELLS)
-    return "█" * filled + "░" * (_BAR_CELLS - filled)
+def _share(backend: BackendStatus) -> Text:
+    if not backend.up:
+        return Text(f"down {backend.reason}".strip(), style="red")
+    filled = round(min(max(backend.share, 0.0), 1.0) * _BAR_CELLS)
+    return Text("█" * filled + "░" * (_BAR_CELLS - filled) + f" {backend.share:.1%}")
 
 
 def _bad(count: float) -> Text:
@@ -130,11 +144,18 @@ def _count(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def _short(count: float) -> str:
+    for unit, worth in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= worth:
+            return f"{count / worth:.1f}{unit}"
+    return f"{count:.0f}"
+
+
 def _size(size_bytes: int) -> str:
     return f"{size_bytes / (1 << 20):,.1f} MiB"
 
 
 def _lasted(seconds: float) -> str:
-    minutes, whole = divmod(int(seconds), 60)
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {whole:02}s"
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"

@@ -7,7 +7,7 @@ from sidecar.policy.policy import Policy
 from sidecar.routing.view import owner_map
 
 REMEMBERED_TRACES = 1 << 17
-"""Traces that a worker remembers at most while a change is announced: up to 4 MiB, for as long as it takes."""
+"""Traces that a worker remembers at most while a change is announced: 2 MiB at most, for as long as it takes."""
 
 
 def take_over(

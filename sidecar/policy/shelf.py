@@ -121,10 +121,9 @@ def decode(image: memoryview) -> Policy:
     )
     try:
         meta = msgspec.json.decode(meta_bytes, type=_Meta)
-        slots = _slots(slot_bytes, meta.view)
-        routes = Routes(Mode(meta.mode), slots, sequence.cast("H") if sequence else NO_SEQUENCE)
-        if (slots is None) == (routes.mode is Mode.OWNING):
-            raise ValueError(f"its tables are not those of mode {routes.mode.name}")
+        mode = Mode(meta.mode)
+        slots = _slots(slot_bytes, mode, meta.view)
+        routes = Routes(mode, slots, sequence.cast("H") if sequence else NO_SEQUENCE)
     except ValueError as error:
         raise PolicyUnusable(f"the policy does not read: {error}") from error
     return Policy(
@@ -159,11 +158,12 @@ def seal(image: bytes) -> int:
     return fd
 
 
-def _slots(tables: memoryview, view: View) -> SlotTable | None:
-    if not tables:
+def _slots(tables: memoryview, mode: Mode, view: View) -> SlotTable | None:
+    expected = _SLOT_BYTES if mode is Mode.OWNING else 0
+    if len(tables) != expected:
+        raise ValueError(f"its slot table has {len(tables)} bytes, not {expected}")
+    if not expected:
         return None
-    if len(tables) != _SLOT_BYTES:
-        raise ValueError(f"its slot table has {len(tables)} bytes, not {_SLOT_BYTES}")
     return SlotTable(*shaped(tables), *of_members(view.members, view.weights))
 
 

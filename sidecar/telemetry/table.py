@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
     name: str
     type: str
-    """`counter`, `gauge`, `histogram`, or `unknown`: a counter by another name (see above)."""
+    """`counter`, `gauge`, `histogram`, `summary`, or `unknown`: a counter by another name (see above)."""
     help: str
     labels: tuple[str, ...]
     read: Callable[[View], Values]
@@ -224,7 +224,7 @@ TABLE: tuple[Row, ...] = (
     Row("spangate_backend_share", "gauge", "Its part of the items now.", ("backend",), _of_backends(lambda b: b.share)),
     Row(
         "spangate_backend_latency_seconds",
-        "gauge",
+        "summary",
         "Time that it takes to answer a call, by quantile, over the last seconds.",
         ("backend", "quantile"),
         lambda v: (

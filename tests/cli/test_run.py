@@ -1,13 +1,11 @@
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
 
 import pytest
 
 from sidecar.cli import run
-from sidecar.config.given import Source
+from sidecar.config.given import Origin, Source
 from sidecar.config.load import Inputs, Sources
 from sidecar.config.schema import GatewayConfig
 from sidecar.errors import Exit, PortTaken
@@ -31,6 +29,23 @@ class Supervisor(ModuleType):
         return Exit.OK
 
 
+class Log:
+    """Takes the place of the log, which would outlive the test."""
+
+    def __init__(self) -> None:
+        self.settings: tuple[LogLevel, LogFormat] | None = None
+        self.warnings: list[dict[str, str]] = []
+
+    def configure(self, level: LogLevel, form: LogFormat) -> None:
+        self.settings = (level, form)
+
+    def logger(self, _room: str) -> "Log":
+        return self
+
+    def warning(self, event: str, **fields: str) -> None:
+        self.warnings.append({"event": event, **fields})
+
+
 @pytest.fixture(autouse=True)
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     supervisor = Supervisor()
@@ -39,16 +54,13 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Any, ...]]]:
-    """What the log is told, instead of a log that would outlive the test."""
-    told: list[tuple[Any, ...]] = []
-    logger = SimpleNamespace(warning=lambda event, **fields: told.append((event, fields)))
-    fake = SimpleNamespace(configure=lambda *given: told.append(given), logger=lambda _name: logger)
-    monkeypatch.setattr(run, "log", fake)
-    return iter([told])
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    log = Log()
+    monkeypatch.setattr(run, "log", log)
+    return log
 
 
-def test_flags_reach_the_supervisor(capsys: pytest.CaptureFixture[str], supervisor: Supervisor) -> None:
+def test_flags_reach_the_supervisor(capsys: pytest.CaptureFixture[str], supervisor: Supervisor, log: Log) -> None:
     ended = spangate(
         capsys,
         "run",
@@ -63,5 +75,72 @@ def test_flags_reach_the_supervisor(capsys: pytest.CaptureFixture[str], supervis
     assert config.routing.strategy is RoutingStrategy.WEIGHTED_ROUND_ROBIN
     assert (config.workers, config.sampling.rate, config.admin.listen) == (2, 0.5, Endpoint("127.0.0.1", 3))
     assert (config.delivery.ack, config.delivery.compression) == (Ack.QUEUED, Compression.GZIP)
-    assert (config.log.level, config.log.format) == (LogLevel.DEBUG, LogFormat.JSON)
-    assert supervisor.sources.of("delivery.ack") == Source("flag", "--ack")  # type: ignore[arg-type]
+    assert log.settings == (config.log.level, config.log.format) == (LogLevel.DEBUG, LogFormat.JSON)
+    assert supervisor.sources.of("delivery.ack") == Source(Origin.FLAG, "--ack")
+
+
+def test_what_is_unwise_is_logged(capsys: pytest.CaptureFixture[str], log: Log) -> None:
+    assert spangate(capsys, "run", "--backend", "a:1", "--ack", "queued").code == Exit.OK
+    (warning,) = log.warnings
+    assert (warning["setting"], warning["where"]) == ("delivery.ack", "--ack")
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_the_file_is_named_by_flag_or_variable(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    supervisor: Supervisor,
+    tmp_path: Path,
+    by_variable: bool,
+) -> None:
+    file = tmp_path / "spangate.yaml"
+    file.write_text("workers: 3\nsampling: {rate: 0.1}\n")
+    monkeypatch.setenv("SPANGATE_BACKENDS", "a:1;b:1")
+    monkeypatch.setenv("SPANGATE_SAMPLING_RATE", "0.2")
+    monkeypatch.setenv("SPANGATE_CONFIG", str(file) if by_variable else "elsewhere")
+    arguments = [] if by_variable else ["--config", str(file)]
+    assert spangate(capsys, "run", *arguments).code == Exit.OK
+    config = supervisor.config
+    assert (config.workers, config.sampling.rate, len(config.backends)) == (3, 0.2, 2)
+    inputs = supervisor.sources.inputs
+    assert (inputs.file, inputs.flags) == (file, {})
+    assert isinstance(inputs, Inputs), "what a reload reads again"
+
+
+def test_no_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = spangate(capsys, "run")
+    assert ended.code == Exit.NO_BACKEND
+    assert ended.err.startswith("error: no backend is configured\nhint: name one with --backend")
+
+
+def test_all_that_is_wrong_with_flags_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = spangate(capsys, "run", "--backend", "a", "--workers", "0", "--ack", "durable")
+    assert ended.code == Exit.USAGE
+    assert ended.err.splitlines() == [
+        "error: the configuration has 3 problems",
+        "  --ack: delivery.ack: 'durable' is not available yet",
+        "    hint: this version has forwarded, queued",
+        "  --backend: backends[0].address: 'a' has no port; write HOST:PORT",
+        "  --workers: workers: must be from 1 to 256, not 0",
+    ]
+
+
+def test_an_error_of_the_supervisor_ends_in_its_code(
+    capsys: pytest.CaptureFixture[str], supervisor: Supervisor
+) -> None:
+    supervisor.fails = PortTaken("127.0.0.1:4317")
+    ended = spangate(capsys, "run", "--backend", "a:1")
+    assert ended.code == Exit.PORT_TAKEN
+    assert ended.err.startswith("error: cannot listen on 127.0.0.1:4317: address already in use\nhint: ")
+
+
+def test_a_native_extension_that_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_name: str) -> ModuleType:
+        raise ImportError("no module", name="sidecar._native.engine")
+
+    monkeypatch.setattr(run, "import_module", missing)
+    ended = spangate(capsys, "run", "--backend", "a:1")
+    assert ended.code == Exit.NOT_BUILT
+    assert "pip install -e ." in ended.err

@@ -35,9 +35,9 @@ def test_owning(seed: int) -> None:
     table, worker = Table(members(n)), Worker(n, [i for i in range(n) if rng.random() < 0.7])
     routing = owning(table)
     tick = worker.tick([traces(trace_ids(rng, rng.randrange(60), run=rng.choice([1, 8]))) for _ in range(12)])
-    avoided = {doc: rng.randrange(n) for doc in range(12) if rng.random() < 0.3}
-    for doc, owner in avoided.items():
-        set_avoid(tick, doc, owner)
+    avoided = {request: rng.randrange(n) for request in range(12) if rng.random() < 0.3}
+    for request, owner in avoided.items():
+        set_avoid(tick, request, owner)
     assign(tick, routing)
     items, detours = tick.items(), 0
     for number, doc in enumerate(tick.docs()):
@@ -79,6 +79,11 @@ def test_without_members_items_stay_without_an_owner() -> None:
     assert Worker(0).owners(owning(Table([])), [traces([b"0123456789abcdef"])]) == [[NONE]]
     assert Worker(0).owners(spreading(SEQUENCE, []), [traces([b"0123456789abcdef"])]) == [[NONE]]
     assert Worker(0).owners(spreading(LEAST, []), [traces([b"0123456789abcdef"])]) == [[NONE]]
+
+
+def test_a_policy_whose_backends_are_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="the policy has 3 owners, the worker 2"):
+        Worker(2).owners(owning(Table(members(3))), [traces([b"a" * 16])])
 
 
 def whole_owners(worker: Worker, routing: Routing, n: int, avoid: int | None = None) -> list[int]:
@@ -140,18 +145,18 @@ def test_ties_take_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "owners", "tables", "words"),
+    ("mode", "owners", "sequence", "words"),
     [
-        (OWNING, 2, {}, "owning needs"),
-        (SEQUENCE, 2, {}, "needs a sequence"),
-        (SEQUENCE, 2, {"sequence": array("H", [0, 2])}, r"sequence\[1\] is owner 2, of 2"),
-        (LEAST, 1025, {"sequence": array("H")}, "1025 owners"),
-        (7, 2, {}, "unknown mode"),
+        (OWNING, 2, None, "owning needs"),
+        (SEQUENCE, 2, None, "needs a sequence"),
+        (SEQUENCE, 2, array("H", [0, 2]), r"sequence\[1\] is owner 2, of 2"),
+        (LEAST, 1025, array("H"), "1025 owners"),
+        (7, 2, None, "unknown mode"),
     ],
 )
-def test_tables_that_do_not_fit_are_refused(mode: int, owners: int, tables: dict[str, array[int]], words: str) -> None:
+def test_tables_that_do_not_fit_are_refused(mode: int, owners: int, sequence: array[int] | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Routing(mode, owners, **tables)
+        Routing(mode, owners, sequence=sequence)
 
 
 def test_a_table_of_more_owners_is_refused() -> None:

@@ -67,9 +67,9 @@ def ids_of(n: int, seed: int = 1) -> list[bytes]:
     return trace_ids(random.Random(seed), n)
 
 
-def growing(**options: int) -> Change:
+def growing(limit: int = 10_000) -> Change:
     """Four members, then a fifth; numbers change as well."""
-    return Change(members(4), members(5)[::-1], **options)
+    return Change(members(4), members(5)[::-1], limit=limit)
 
 
 def test_known_traces_stay_new_ones_follow_the_new_table_then_all_do() -> None:
@@ -80,10 +80,9 @@ def test_known_traces_stay_new_ones_follow_the_new_table_then_all_do() -> None:
     assert change.window(known) == change.former(known)
     assert change.window(fresh) == change.latter(fresh)
     assert change.routing.stayed == moving
-    assert change.routing.in_transition
+    assert state(change.routing) == (True, moving)
     assert change.settled(known) == change.latter(known)
-    assert not change.routing.in_transition
-    assert change.routing.remembered == 0
+    assert state(change.routing) == (False, 0)
 
 
 def test_the_number_of_slots_that_move_is_told() -> None:
@@ -110,6 +109,17 @@ def test_one_such_span_is_enough_wherever_in_the_tick() -> None:
 def test_a_span_that_does_not_say_when_it_started_tells_nothing() -> None:
     change, ids = growing(), ids_of(100)
     assert change.window(ids, 0) == change.latter(ids)
+
+
+@pytest.mark.parametrize(
+    ("starts", "stays"), [([0], False), ([BEFORE], True), ([AFTER, BEFORE], True), ([BEFORE, AFTER], False)]
+)
+def test_the_last_of_several_start_times_counts_and_zero_is_none(starts: list[int], stays: bool) -> None:
+    change, ids = growing(), ids_of(100)
+    fields = b"".join(b"\x39" + start.to_bytes(8, "little") for start in starts)
+    spans = b"".join(field(2, field(1, trace_id) + fields + field(5, b"GET /")) for trace_id in ids)
+    [owners] = change.workers[1].owners(change.routing, [field(1, field(2, spans))])
+    assert owners == (change.former(ids) if stays else change.latter(ids))
 
 
 def test_who_has_left_keeps_nothing() -> None:
@@ -197,6 +207,16 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="follow itself"):
         begin(new, new, array("H", [0, 1]))
     assert begin(new, old, array("H", [0, 1, 2])) == 0  # 2 is nobody here: it has left
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of the wire format that holds bytes, its length in three of them."""
+    size = len(content)
+    return bytes([number << 3 | 2, size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + content
+
+
+def state(routing: Routing) -> tuple[bool, int]:
+    return routing.in_transition, routing.remembered
 
 
 def begin(new: Routing, old: Routing, owner_map: array[int]) -> int:

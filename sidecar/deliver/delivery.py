@@ -1,0 +1,229 @@
+"""The delivery of one worker: the set of backends, their connections, and the verdicts on failed calls."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sidecar._native.backends import Backends
+from sidecar._native.core import WorkerCore
+from sidecar._native.engine import BACKEND_GOAWAY, BACKEND_LOST, BACKEND_REFUSED, BACKEND_UP, Engine
+from sidecar._native.outbox import Outbox
+from sidecar._native.rendezvous import identity_key
+from sidecar.clock import Clock
+from sidecar.config.schema import BackendConfig, GatewayConfig
+from sidecar.deliver.breaker import Breaker
+from sidecar.deliver.connector import Connector
+from sidecar.deliver.failure import Failure
+from sidecar.deliver.verdict import Act, Verdict, judge
+from sidecar.model import Ack, Compression, Endpoint
+from sidecar.telemetry import log
+
+UNMERGED_S: Final = 60.0
+"""How long the parts of a backend travel alone after it has refused something out of a merged batch."""
+
+
+class _Backend:
+    """What this room keeps of a backend."""
+
+    def __init__(self, slot: int, config: BackendConfig, connector: Connector) -> None:
+        self.slot = slot
+        self.config = config
+        self.connector = connector
+        self.breaker = Breaker()
+        self.connected = False
+
+
+class Delivery:
+    """Backends by address. Not thread-safe: it lives on the worker's loop."""
+
+    def __init__(self, core: WorkerCore, engine: Engine, user_agent: str, clock: Clock, dice: random.Random) -> None:
+        self._backends = Backends(core)
+        self._outbox = Outbox(core)
+        self._engine = engine
+        self._user_agent = user_agent
+        self._clock = clock
+        self._dice = dice
+        self._by_address: dict[Endpoint, _Backend] = {}
+        self._by_slot: dict[int, _Backend] = {}
+        self._next_slot = 0
+        self._config = GatewayConfig()
+        self._log = log.logger("deliver")
+
+    # ---- members
+
+    def use(self, config: GatewayConfig, owners: Sequence[Endpoint]) -> None:
+        """From now on `owners[i]` is owner i. New ones are connected, others finish what they have and leave.
+
+        A backend whose headers, compression or limits have changed is replaced as a whole.
+        """
+        self._config = config
+        configured: Mapping[Endpoint, BackendConfig] = {backend.address: backend for backend in config.backends}
+        slots = []
+        for address in owners:
+            wanted = configured[address]
+            known = self._by_address.get(address)
+            if known is None or known.config != wanted:
+                known = self._add(wanted)
+            slots.append(known.slot)
+        self._backends.own(slots)
+        for address in set(self._by_address) - set(owners):
+            self._by_address.pop(address).connector.close()
+
+    def _add(self, config: BackendConfig) -> _Backend:
+        former = self._by_address.get(config.address)
+        if former is not None:
+            former.connector.close()
+        slot = self._free_slot()
+        compression = self._config.compression_of(config)
+        self._backends.add(
+            slot,
+            identity_key(str(config.address).lower().encode()),
+            self._headers(config),
+            gzip=compression is Compression.GZIP,
+            max_in_flight=self._config.delivery.max_in_flight,
+            queue_limit_bytes=self._config.limits.backend_queue_bytes,
+            message_limit_bytes=config.max_message_bytes,
+        )
+        backend = _Backend(slot, config, Connector(self._engine, slot, config.address, self._dice))
+        self._by_address[config.address] = backend
+        self._by_slot[slot] = backend
+        backend.connector.dial()
+        return backend
+
+    def _free_slot(self) -> int:
+        slot = next(slot for slot in range(self._next_slot, self._next_slot + 2048) if slot % 1024 not in self._by_slot)
+        self._next_slot = (slot + 1) % 1024
+        return slot % 1024
+
+    def _headers(self, config: BackendConfig) -> list[tuple[bytes, bytes]]:
+        """The request headers in the order that gRPC's own clients use; the third is filled in by each call."""
+        fixed = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", ""),
+            (":authority", str(config.address)),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("user-agent", self._user_agent),
+        ]
+        if self._config.compression_of(config) is Compression.GZIP:
+            fixed.append(("grpc-encoding", "gzip"))
+        own = [(name.lower(), value.reveal()) for name, value in config.headers.items()]
+        return [(name.encode(), value.encode()) for name, value in fixed + own]
+
+    # ---- a turn
+
+    def attend(self) -> None:
+        """Deals with what the engine left to Python in this turn: connections that changed, calls that failed."""
+        for slot, kind in self._engine.events():
+            self._connection_changed(slot, kind)
+        while (told := self._outbox.failure()) is not None:
+            self._failed(Failure(*told))
+
+    def tick(self) -> None:
+        """Four times a second: breakers, backends that have left, figures."""
+        now_s = self._clock.monotonic_s()
+        for backend in self._by_slot.values():
+            if backend.breaker.tick(now_s) and backend.connected:
+                self._backends.set_up(backend.slot, True)
+        for slot in self._backends.rested():
+            self._engine.disconnect(slot)
+            if self._backends.removable(slot):
+                self._backends.remove(slot)
+                del self._by_slot[slot]
+        self._backends.publish()
+
+    def _connection_changed(self, slot: int, kind: int) -> None:
+        backend = self._by_slot.get(slot)
+        if backend is None:
+            return
+        if kind == BACKEND_UP:
+            backend.connected = True
+            backend.connector.up()
+        elif kind == BACKEND_LOST:
+            backend.connected = False
+            backend.connector.lost(politely=False)
+        elif kind == BACKEND_GOAWAY:
+            backend.connector.lost(politely=True)
+        elif kind == BACKEND_REFUSED:
+            backend.connected = False
+            backend.connector.refused("no connection")
+
+    # ---- failures
+
+    def _failed(self, failure: Failure) -> None:
+        queued = self._config.delivery.ack is Ack.QUEUED
+        other_up = self._backends.other_up(failure.slot)
+        verdict = judge(failure, self._config.delivery, other_up=other_up, queued=queued, dice=self._dice)
+        backend = self._by_slot.get(failure.slot)
+        if backend is not None:
+            self._note(backend, failure, verdict, other_up=other_up)
+        if verdict.pause_s:
+            self._outbox.pause(failure.slot, verdict.pause_s)
+        if verdict.unmerge:
+            self._outbox.unmerge(failure.slot, UNMERGED_S)
+        self._carry_out(verdict)
+
+    def _carry_out(self, verdict: Verdict) -> None:
+        words = verdict.words.encode()[:500]
+        match verdict.act:
+            case Act.ACCEPT if verdict.rejected:
+                self._outbox.accept_partly(verdict.rejected, words)
+            case Act.ACCEPT:
+                self._outbox.accept()
+            case Act.RETRY:
+                self._outbox.retry(verdict.delay_s)
+            case Act.REROUTE:
+                self._outbox.reroute()
+            case Act.SCATTER:
+                self._outbox.scatter()
+            case Act.REFUSE:
+                self._outbox.refuse(verdict.status, words)
+            case Act.GIVE_UP:
+                self._outbox.give_up(round(verdict.delay_s * 1000), words)
+
+    def _note(self, backend: _Backend, failure: Failure, verdict: Verdict, *, other_up: bool) -> None:
+        """Logs, and counts for the breaker what says that the backend is not well."""
+        if verdict.act is Act.ACCEPT:
+            backend.breaker.succeeded()
+            if verdict.words or verdict.rejected:
+                self._log.warning(
+                    "a backend took a call in part",
+                    backend=backend.config.name, rejected=verdict.rejected, parts=failure.parts, said=verdict.words,
+                )
+            return
+        self._log.warning(
+            "a call to a backend failed",
+            backend=backend.config.name, status=failure.status.name, said=failure.words, parts=failure.parts,
+            items=failure.items, tries=failure.tries, then=verdict.act.name.lower(),
+        )
+        if failure.retryable and not failure.connection_lost and other_up:
+            hold_s = backend.breaker.failed(self._clock.monotonic_s())
+            if hold_s is not None:
+                self._backends.set_up(backend.slot, False)
+                self._log.warning("a backend is passed over", backend=backend.config.name, for_s=hold_s)
+
+    # ---- the end
+
+    def any_up(self) -> bool:
+        """Whether any backend takes parts."""
+        return self._backends.any_up()
+
+    def queued_bytes(self) -> int:
+        """What is waiting or under way."""
+        return self._backends.queued_bytes()
+
+    def abandon(self) -> int:
+        """Out of time: gives everything unsent up and closes the connections; the items that were unsent."""
+        items = self._outbox.abandon()
+        for backend in self._by_slot.values():
+            backend.connector.close()
+            self._engine.disconnect(backend.slot)
+        return items
+
+    def close(self) -> None:
+        """Dials no more."""
+        for backend in self._by_slot.values():
+            backend.connector.close()

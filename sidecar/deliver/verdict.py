@@ -1,0 +1,109 @@
+"""What is done about a call that failed: a pure function of the failure, the rules and who else is up.
+
+    answer OK, partial_success           -> ACCEPT
+    retryable, connection lost, reset    -> RETRY here, up to max_retries; then REROUTE; then GIVE_UP (UNAVAILABLE)
+    not retryable, several parts         -> SCATTER: each part again, alone, so that only the bad one is lost
+    not retryable, one part              -> REFUSE
+"""
+
+from __future__ import annotations
+
+import random
+from enum import Enum, auto
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from sidecar.config.schema import DeliveryConfig
+from sidecar.deliver.failure import Failure
+from sidecar.errors import GrpcStatus
+
+_PREFIX_BYTES = 5
+_CONTENT = frozenset({GrpcStatus.INVALID_ARGUMENT, GrpcStatus.INTERNAL, GrpcStatus.UNKNOWN, GrpcStatus.RESOURCE_EXHAUSTED})
+"""Refusals that may be the fault of one part; others (credentials, unknown method) concern every call alike."""
+
+
+class Act(Enum):
+    """What to do with the batch."""
+
+    ACCEPT = auto()
+    RETRY = auto()
+    REROUTE = auto()
+    SCATTER = auto()
+    REFUSE = auto()
+    GIVE_UP = auto()
+
+
+class Verdict(NamedTuple):
+    """What is done, and what the backend's behaviour leads to beside."""
+
+    act: Act
+    delay_s: float = 0.0
+    """RETRY: from now. GIVE_UP: what the client is told."""
+    status: GrpcStatus = GrpcStatus.OK
+    words: str = ""
+    rejected: int = 0
+    """ACCEPT: items that the backend refused by partial_success."""
+    pause_s: float = 0.0
+    """No call to this backend for so long (its RetryInfo)."""
+    unmerge: bool = False
+    """Its parts travel alone for a while, so that the next refusal has a name."""
+
+
+def judge(failure: Failure, rules: DeliveryConfig, *, other_up: bool, queued: bool, dice: random.Random) -> Verdict:
+    """The verdict on a failed call.
+
+    other_up: whether another owner can take parts. queued: the clients have their OK already, so that nobody can be
+    told and the parts are tried as long as their time lasts.
+    """
+    if failure.status is GrpcStatus.OK:
+        return _accepted(failure)
+    if not failure.retryable:
+        return _refused(failure)
+    asked_s = failure.retry_after_s or 0.0
+    words = f"the backend answered {failure.status.name}: {failure.words}" if failure.words else "the backend failed"
+    if not _may_send_again(failure, rules):
+        return Verdict(Act.GIVE_UP, max(asked_s, 1.0), failure.status, words, pause_s=asked_s)
+    delay_s = max(backoff_s(failure.tries, rules, dice), asked_s)
+    if failure.unprocessed and not failure.connection_lost and failure.tries <= 1:
+        delay_s = asked_s
+    elsewhere = other_up and not failure.rerouted
+    tried = failure.tries > rules.max_retries
+    if elsewhere and (tried or failure.connection_lost or delay_s > failure.left_s / 2):
+        return Verdict(Act.REROUTE, pause_s=asked_s)
+    if tried and not queued:
+        return Verdict(Act.GIVE_UP, max(asked_s, 1.0), failure.status, words, pause_s=asked_s)
+    return Verdict(Act.RETRY, delay_s, failure.status, words, pause_s=asked_s)
+
+
+def backoff_s(tries: int, rules: DeliveryConfig, dice: random.Random) -> float:
+    """Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", 2015)."""
+    bound_s = min(rules.backoff.max_s, rules.backoff.initial_s * 2 ** min(max(tries - 1, 0), 30))
+    return dice.uniform(0.0, bound_s)
+
+
+def _may_send_again(failure: Failure, rules: DeliveryConfig) -> bool:
+    """Whether a second send is allowed although the first may have arrived."""
+    if failure.unprocessed or not failure.connection_lost and failure.h2_error == 0:
+        return True  # never seen, or plainly refused
+    return rules.may_duplicate_on_reset
+
+
+def _accepted(failure: Failure) -> Verdict:
+    """OK with something to read. partial_success has the same place in the responses of all signals."""
+    try:
+        partial = ExportTraceServiceResponse.FromString(failure.answer[_PREFIX_BYTES:]).partial_success
+    except DecodeError:
+        return Verdict(Act.ACCEPT, words="an answer that is no Export response")
+    rejected = min(max(partial.rejected_spans, 0), failure.items)
+    return Verdict(
+        Act.ACCEPT, words=partial.error_message, rejected=rejected, unmerge=rejected > 0 and failure.parts > 1
+    )
+
+
+def _refused(failure: Failure) -> Verdict:
+    words = failure.words or f"the backend answered {failure.status.name}"
+    if failure.parts > 1 and failure.status in _CONTENT:
+        return Verdict(Act.SCATTER, status=failure.status, words=words, unmerge=True)
+    return Verdict(Act.REFUSE, status=failure.status, words=words)

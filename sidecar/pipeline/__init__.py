@@ -1,0 +1,1 @@
+"""The pipeline: a tick from complete requests to parts in batches."""

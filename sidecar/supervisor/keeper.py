@@ -1,0 +1,193 @@
+"""The keeper of one worker: starts its process, watches its heartbeat, closes its books, starts it again.
+
+    STOPPED --start--> RUNNING --exit, or killed for hanging--> (books closed) --backoff--> RUNNING
+                          |
+                          +--Drain--> DRAINING --exit--> STOPPED
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from sidecar._native.ledger import PageReader, page_bytes
+from sidecar.orders import Applied, Drain, Drained, Refused, Start, Use, receive_report, send
+from sidecar.telemetry import log
+
+HUNG_S = 5.0
+"""A heartbeat this old means that the worker hangs: it is killed, since its socket still gets its share of clients."""
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 10.0
+STEADY_S = 30.0
+"""After running this long, the next crash counts as the first one."""
+
+
+class Shelf:
+    """The policy and configuration in force, as descriptors of sealed memory that a restarted worker gets too."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.descriptors: tuple[int, ...] = ()
+
+    def put(self, generation: int, policy_fd: int, config_fd: int) -> None:
+        """Owns the descriptors from now on and closes the former ones."""
+        former, self.descriptors, self.generation = self.descriptors, (policy_fd, config_fd), generation
+        for fd in former:
+            os.close(fd)
+
+
+class Keeper:
+    """One worker. `changed` is called when it has applied a policy, died or drained."""
+
+    def __init__(self, index: int, version: str, budget_fd: int, budget: mmap.mmap, listeners: Sequence[int], shelf: Shelf) -> None:
+        self.index = index
+        self.restarts = 0
+        self.generation = 0
+        self.refused = ""
+        """Why the newest policy is not in use."""
+        self._version = version
+        self._budget_fd, self._budget = budget_fd, budget
+        self._listeners = list(listeners)
+        self._shelf = shelf
+        self._page_fd = os.memfd_create(f"spangate-page-{index}", os.MFD_CLOEXEC)
+        os.ftruncate(self._page_fd, page_bytes())
+        self.page = PageReader(mmap.mmap(self._page_fd, page_bytes()))
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._draining = False
+        self._started_s = 0.0
+        self._crashes = 0
+        self._life: asyncio.Task[None] | None = None
+        self._log = log.logger("supervisor").bind(worker=index)
+        self.changed: Callable[[], None] = lambda: None
+
+    # ---- what it is
+
+    @property
+    def pid(self) -> int:
+        """The process, or 0."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None
+
+    def heartbeat_age_s(self) -> float:
+        """Since the last sign of life; counted from the start where there was none yet."""
+        beat_s = self.page.worker()["heartbeat_ns"] / 1e9
+        return time.monotonic() - max(beat_s, self._started_s)
+
+    # ---- orders
+
+    def start(self) -> None:
+        """Begin: the process is started, and again whenever it dies, until `drain`."""
+        self._life = asyncio.get_running_loop().create_task(self._live())
+
+    def use(self) -> None:
+        """Give it what is on the shelf."""
+        self._send(Use(self._shelf.generation), self._shelf.descriptors)
+
+    def drain(self, timeout_s: float) -> None:
+        """Tell it to finish; `wait` for the end."""
+        self._draining = True
+        self._send(Drain(timeout_s))
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until it has ended; it is killed when it takes longer."""
+        if self._life is None:
+            return
+        done, _ = await asyncio.wait([self._life], timeout=timeout_s)
+        if not done:
+            self._log.error("a worker does not end, it is killed")
+            self.kill()
+            await self._life
+
+    def kill(self) -> None:
+        """End it the hard way."""
+        self._draining = self._draining or False
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+
+    def look(self) -> None:
+        """Kill it if it hangs. Called a few times a second."""
+        if self.alive and self.heartbeat_age_s() > HUNG_S:
+            self._log.error("a worker hangs, it is killed", silent_s=round(self.heartbeat_age_s(), 1))
+            self.kill()
+
+    # ---- the process
+
+    async def _live(self) -> None:
+        while not self._draining:
+            await self._run_once()
+            if self._draining:
+                return
+            self.restarts += 1
+            steady = time.monotonic() - self._started_s > STEADY_S
+            self._crashes = 1 if steady else self._crashes + 1
+            await asyncio.sleep(min(BACKOFF_FIRST_S * 2 ** (self._crashes - 1), BACKOFF_MAX_S))
+
+    async def _run_once(self) -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "sidecar.worker", str(theirs.fileno()), str(os.getpid()),
+                pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
+            )
+        self._started_s = time.monotonic()
+        self._control = ours
+        ours.setblocking(False)
+        send(ours, Start(self.index, self._version), [self._page_fd, self._budget_fd, *self._listeners])
+        self.use()
+        loop.add_reader(ours.fileno(), self._hear)
+        code = await self._process.wait()
+        loop.remove_reader(ours.fileno())
+        self._hear()
+        ours.close()
+        self._control = None
+        self._process = None
+        self.generation = 0
+        self._close_books(code)
+        self.changed()
+
+    def _close_books(self, code: int) -> None:
+        lost, taken = self.page.bury()
+        PageReader.give_back(self._budget, taken)
+        if not self._draining or code != 0:
+            how = signal.Signals(-code).name if code < 0 else f"exit {code}"
+            self._log.error("a worker died", how=how, dropped_items=lost)
+
+    def _send(self, order: Use | Drain, descriptors: Sequence[int] = ()) -> None:
+        if self._control is None:
+            return
+        try:
+            send(self._control, order, descriptors)
+        except OSError as error:  # it is dying: its successor gets the shelf anyway
+            self._log.warning("a worker cannot be told", reason=error.strerror or str(error))
+
+    def _hear(self) -> None:
+        while self._control is not None:
+            try:
+                report = receive_report(self._control)
+            except (BlockingIOError, ConnectionError):
+                return
+            match report:
+                case Applied(generation):
+                    self.generation = generation
+                    self.refused = ""
+                case Refused(generation, reason):
+                    self.refused = reason
+                    self._log.error("a worker refuses a policy", generation=generation, reason=reason)
+                case Drained(unsent):
+                    self._log.info("a worker has drained", unsent_items=unsent)
+                case None:
+                    asyncio.get_running_loop().remove_reader(self._control.fileno())
+                    return
+            self.changed()
