@@ -158,7 +158,7 @@ cdef bint judge_state(Tables* t, const uint8_t* b, Item* item, uint64_t own, uin
     tally.kept += 1
     if own == 0 and shed == 0:
         if not lies:
-            return st.faults      # nothing was done to it, so nothing is to be said
+            return st.faults
         threshold = 0
     elif st.foreign or came > own and threshold == came or (
             st.th_size and not lies and same_threshold(&st, threshold)):
