@@ -1,6 +1,7 @@
 """Builds native/*.pyx into sidecar._native.*; everything else is in pyproject.toml.
 
-SPANGATE_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, SPANGATE_ANNOTATE=1 writes Cython's HTML.
+SPANGATE_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, SPANGATE_ANNOTATE=1 writes the HTML of
+Cython.
 """
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from setuptools import Extension, setup
 
 Options.warning_errors = True
 
-LIBRARIES = {**dict.fromkeys(["answer", "client", "engine", "server"], ["nghttp2"]), "gzip": ["z"]}
+LIBRARIES = {"answer": ["nghttp2"], "client": ["nghttp2"], "gzip": ["z"], "server": ["nghttp2"], "sockets": ["nghttp2"]}
 SANITIZE = os.environ.get("SPANGATE_SANITIZE") == "1"
 CFLAGS = ["-O3", "-g", "-fno-omit-frame-pointer", "-fno-strict-aliasing", "-Wno-unused-function"]
 if SANITIZE:

@@ -6,6 +6,7 @@ from _pool cimport budget_give, pool_get, pool_put
 from _work cimport Core, GRPC_OK, Request
 
 cdef extern from "string.h" nogil:
+    char* strdup(const char* s)
     char* strndup(const char* s, size_t n)
     size_t strlen(const char* s)
 

@@ -18,15 +18,13 @@ cdef enum:
     MAX_DEPTH = 100
 
 cdef inline const uint8_t* read_varint(const uint8_t* p, const uint8_t* e, uint64_t* v) noexcept nogil:
-    """Any varint value: up to 10 bytes; the bits above 64 must not be set beyond the tenth byte's first."""
+    """Any varint value: up to 10 bytes; bits above 64 are dropped."""
     cdef uint64_t r = 0
     cdef int shift = 0
     if p < e and p[0] < 128:
         v[0] = p[0]
         return p + 1
     while p < e and shift < 70:
-        if shift == 63 and p[0] > 1:
-            return NULL
         r |= <uint64_t>(p[0] & 127) << shift
         if p[0] < 128:
             v[0] = r
@@ -73,14 +71,17 @@ cdef inline const uint8_t* read_len(const uint8_t* p, const uint8_t* e, uint32_t
     return p
 
 cdef inline const uint8_t* skip_group(const uint8_t* p, const uint8_t* e, uint32_t field) noexcept nogil:
-    """Past the end-group tag of `field`; nested groups are followed to MAX_DEPTH, their numbers must match."""
+    """Past the end-group tag of `field`; nested groups are followed to MAX_DEPTH, their numbers must match.
+
+    Inside a group upb takes the field number 0 as well.
+    """
     cdef uint32_t open_fields[MAX_DEPTH]
     cdef uint32_t tag, n
     cdef uint64_t v
     cdef int depth = 1
     open_fields[0] = field
     while p != NULL and p < e:
-        p = read_tag(p, e, &tag)
+        p = read_short(p, e, &tag)
         if p == NULL:
             return NULL
         if tag & 7 == WT_END_GROUP:

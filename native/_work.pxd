@@ -248,6 +248,9 @@ cdef struct Core:
     size_t message_limit_bytes
     size_t batch_limit_bytes
     uint32_t batch_limit_items
+    int64_t batch_wait_ns     # the longest that a part gathers while all calls are in use
+    int64_t pacing_ns         # least time between two rounds of small calls; 0 = none
+    int64_t dispatched_ns     # when the last round was
     int64_t max_wait_ns       # of a request whose client waits
     int64_t queue_age_ns      # `ack: queued`: how long a part is tried
     int64_t margin_ns
@@ -258,6 +261,7 @@ cdef struct Core:
     uint8_t serving           # what grpc.health.v1 says
     uint32_t max_streams
     int64_t max_age_ns
+    int64_t max_age_grace_ns  # for requests that are open at that age
     int64_t keepalive_ns
     int64_t keepalive_timeout_ns
     int64_t stall_ns          # open calls and silence for so long: ask the backend for a sign of life
@@ -290,6 +294,20 @@ cdef inline Batch* list_pop(BatchList* l) noexcept nogil:
     if b != NULL:
         list_remove(l, b)
     return b
+
+cdef inline void conn_link(Conn** conns, Conn* c) noexcept nogil:
+    c.next = conns[0]
+    if conns[0] != NULL:
+        conns[0].prev = c
+    conns[0] = c
+
+cdef inline void conn_unlink(Conn** conns, Conn* c) noexcept nogil:
+    if c.prev != NULL:
+        c.prev.next = c.next
+    else:
+        conns[0] = c.next
+    if c.next != NULL:
+        c.next.prev = c.prev
 
 cdef inline void mark_dirty(Conn* c) noexcept nogil:
     """The connection has, or may have, something to send: looked at once, at the end of the turn."""

@@ -9,7 +9,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from _nghttp2 cimport *
-from _outcome cimport strlen, strndup
+from _outcome cimport strdup, strlen, strndup
 from _output cimport output_copy, output_ref
 from _pool cimport pool_get, pool_put
 from _work cimport *
@@ -79,7 +79,7 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
     if b.answer_len + n > ANSWER_MAX:
         b.status = GRPC_RESOURCE_EXHAUSTED
         free(b.message)
-        b.message = strndup(b"the backend's answer is larger than 4 MiB", 64)
+        b.message = strdup(b"the backend's answer is larger than 4 MiB")
         nghttp2_submit_rst_stream(s, <uint8_t>NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL)
         mark_dirty(c)
         return 0

@@ -2,8 +2,6 @@
 
 Made first and handed to Tick, Outbox and Engine, which keep it alive.
 """
-import mmap
-
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
@@ -14,9 +12,6 @@ from _ledger cimport (BackendFigures, DROP_REASONS, INTERN_SLOTS, Ledger, NAME_B
 from _pool cimport pool_drain
 from _posix cimport monotonic_ns
 from _work cimport Core, Output
-
-cdef extern from "Python.h":
-    pass
 
 cdef class WorkerCore:
     """One worker's shared state.
@@ -71,14 +66,17 @@ cdef class WorkerCore:
         return 0
 
     def configure(self, *, size_t message_limit_bytes, size_t batch_limit_bytes, uint32_t batch_limit_items,
+                  double batch_wait_s, double pacing_s,
                   double max_wait_s, double margin_s, double queue_age_s, double soft_ratio, bint queued_ack,
-                  uint32_t max_streams, uint32_t max_connections, double max_age_s, double keepalive_s,
+                  uint32_t max_streams, uint32_t max_connections, double max_age_s, double max_age_grace_s, double keepalive_s,
                   double keepalive_timeout_s, double stall_s, double retry_after_s):
         """Limits and habits; may be called again at a tick boundary."""
         cdef Core* c = self.c
         c.message_limit_bytes = message_limit_bytes
         c.batch_limit_bytes = batch_limit_bytes
         c.batch_limit_items = batch_limit_items
+        c.batch_wait_ns = <int64_t>(batch_wait_s * 1e9)
+        c.pacing_ns = <int64_t>(pacing_s * 1e9)
         c.max_wait_ns = <int64_t>(max_wait_s * 1e9)
         c.margin_ns = <int64_t>(margin_s * 1e9)
         c.queue_age_ns = <int64_t>(queue_age_s * 1e9)
@@ -87,6 +85,7 @@ cdef class WorkerCore:
         c.max_streams = max_streams
         c.max_connections = max_connections
         c.max_age_ns = <int64_t>(max_age_s * 1e9)
+        c.max_age_grace_ns = <int64_t>(max_age_grace_s * 1e9)
         c.keepalive_ns = <int64_t>(keepalive_s * 1e9)
         c.keepalive_timeout_ns = <int64_t>(keepalive_timeout_s * 1e9)
         c.stall_ns = <int64_t>(stall_s * 1e9)

@@ -10,18 +10,19 @@ blocks; reading is bounded per connection and turn, so that one sender cannot ke
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
-from _nghttp2 cimport NGHTTP2_NO_ERROR, nghttp2_session, nghttp2_session_terminate_session
-from _output cimport drop_unsent, gather, keep_unsent
+from _output cimport drop_unsent
 from _posix cimport *
 from _work cimport *
+from sidecar._native.ages cimport jittered, sweep_clients, sweep_servers
 from sidecar._native.answer cimport server_reply
 from sidecar._native.backends cimport find_backend, set_backend_up
 from sidecar._native.batch cimport release_parked
-from sidecar._native.client cimport client_close, client_feed, client_open, client_ping
+from sidecar._native.client cimport client_close, client_feed, client_open
 from sidecar._native.core cimport WorkerCore
-from sidecar._native.outbox cimport dispatch, settle, sweep, under_way
+from sidecar._native.outbox cimport ROUND_DUE, dispatch, dispatch_turn, settle, sweep, under_way
 from sidecar._native.scan cimport Tick
 from sidecar._native.server cimport server_close, server_drain, server_feed, server_open, server_relieve
+from sidecar._native.sockets cimport conn_new, flush_dirty, set_no_delay, watch
 
 cdef enum:
     EVENTS = 128              # of one epoll_wait
@@ -29,7 +30,6 @@ cdef enum:
     READS = 4                 # per connection and turn
     SWEEP_NS = 25000000       # while parts are under way
     REST_NS = 500000000       # otherwise: ages, keepalive
-    SENDS = 64                # sendmsg calls per connection and flush
 
 BACKEND_UP = 1
 BACKEND_LOST = 2              # the connection in use broke
@@ -42,17 +42,6 @@ cdef enum EventKind:
     EVENT_GOAWAY = 3
     EVENT_REFUSED = 4
 
-cdef void watch(int ep, int op, Conn* c, uint32_t events) noexcept nogil:
-    cdef epoll_event e
-    memset(&e, 0, sizeof(e))
-    e.events = events
-    e.data.ptr = c
-    epoll_ctl(ep, op, c.fd, &e)
-
-cdef void set_no_delay(int fd) noexcept nogil:
-    cdef int one = 1
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-
 cdef class Engine:
     """The sockets of one worker.  `tick` is what the stages of the pipeline work on."""
 
@@ -63,13 +52,18 @@ cdef class Engine:
         self.tick = Tick(core)
         self.buffer = <uint8_t*>malloc(READ_BYTES)
         self.timer = <Conn*>calloc(1, sizeof(Conn))
+        self.pacer = <Conn*>calloc(1, sizeof(Conn))
         self.ep = epoll_create1(EPOLL_CLOEXEC)
-        if self.buffer == NULL or self.timer == NULL or self.ep < 0:
+        if self.buffer == NULL or self.timer == NULL or self.pacer == NULL or self.ep < 0:
             raise OSError("cannot set up epoll")
-        self.timer.kind = CONN_TIMER
-        self.timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
-        watch(self.ep, EPOLL_CTL_ADD, self.timer, EPOLLIN)
+        self.open_timer(self.timer)
+        self.open_timer(self.pacer)
         self.events_list = []
+
+    cdef void open_timer(self, Conn* timer) noexcept nogil:
+        timer.kind = CONN_TIMER
+        timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
+        watch(self.ep, EPOLL_CTL_ADD, timer, EPOLLIN)
 
     def fileno(self):
         """The descriptor for the event loop: readable when a turn is due."""
@@ -79,7 +73,9 @@ cdef class Engine:
 
     def listen(self, int fd):
         """Accepts on a bound, listening, non-blocking socket from now on; the descriptor belongs to the engine."""
-        cdef Conn* c = self.new_conn(fd, CONN_LISTENER)
+        cdef Conn* c = conn_new(self.core, fd, CONN_LISTENER)
+        if c == NULL:
+            raise MemoryError
         c.next = self.listeners
         self.listeners = c
         watch(self.ep, EPOLL_CTL_ADD, c, EPOLLIN)
@@ -94,38 +90,16 @@ cdef class Engine:
         cdef Conn* c
         if backend == NULL or backend.conn != NULL:
             raise LookupError(f"backend {slot} is not known, or connected")
+        c = conn_new(self.core, fd, CONN_CLIENT)
+        if c == NULL:
+            raise MemoryError
         set_no_delay(fd)
-        c = self.new_conn(fd, CONN_CLIENT)
         c.connecting = 1
         c.backend = backend
         c.expires_ns = self.core.now_ns + 5000000000
         backend.conn = c
-        self.link(&self.core.clients, c)
+        conn_link(&self.core.clients, c)
         watch(self.ep, EPOLL_CTL_ADD, c, EPOLLOUT)
-
-    cdef Conn* new_conn(self, int fd, uint8_t kind) except NULL:
-        cdef Conn* c = <Conn*>calloc(1, sizeof(Conn))
-        if c == NULL:
-            raise MemoryError
-        c.fd = fd
-        c.kind = kind
-        c.core = self.core
-        c.born_ns = c.heard_ns = self.core.now_ns
-        return c
-
-    cdef void link(self, Conn** list, Conn* c) noexcept nogil:
-        c.next = list[0]
-        if list[0] != NULL:
-            list[0].prev = c
-        list[0] = c
-
-    cdef void unlink(self, Conn** list, Conn* c) noexcept nogil:
-        if c.prev != NULL:
-            c.prev.next = c.next
-        else:
-            list[0] = c.next
-        if c.next != NULL:
-            c.next.prev = c.prev
 
     cdef void accept(self, Conn* listener) noexcept nogil:
         cdef Core* core = self.core
@@ -133,50 +107,34 @@ cdef class Engine:
         cdef int fd, i
         for i in range(EVENTS):
             if core.nservers >= core.max_connections:
-                self.pause_accepting()
+                self.pause_accepting(True)
                 return
             fd = accept4(listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno != EAGAIN and errno != EINTR and errno != ECONNABORTED:
                     core.ledger.page.worker.accept_errors += 1
-                    self.pause_accepting()
+                    self.pause_accepting(True)
                 if errno != ECONNABORTED:
                     return
                 continue
             set_no_delay(fd)
-            c = <Conn*>calloc(1, sizeof(Conn))
-            if c == NULL:
-                close(fd)
-                return
-            c.fd = fd
-            c.kind = CONN_SERVER
-            c.core = core
-            c.born_ns = c.heard_ns = core.now_ns
-            c.expires_ns = core.now_ns + self.jittered(core.max_age_ns)
-            if not server_open(c):
+            c = conn_new(core, fd, CONN_SERVER)
+            if c == NULL or not server_open(c):
                 close(fd)
                 free(c)
                 return
-            self.link(&core.servers, c)
+            c.expires_ns = core.now_ns + jittered(core, core.max_age_ns)
+            conn_link(&core.servers, c)
             core.nservers += 1
             core.ledger.page.worker.accepted += 1
             watch(self.ep, EPOLL_CTL_ADD, c, EPOLLIN)
 
-    cdef int64_t jittered(self, int64_t t) noexcept nogil:
-        """t +- 10 %, so that connections of one start do not end at one time."""
-        cdef uint64_t x = self.core.rng
-        x ^= x << 13
-        x ^= x >> 7
-        x ^= x << 17
-        self.core.rng = x
-        return t - t // 10 + <int64_t>(x % <uint64_t>(t // 5 + 1))
-
-    cdef void pause_accepting(self) noexcept nogil:
+    cdef void pause_accepting(self, bint pause) noexcept nogil:
         """Out of descriptors or at the limit: clients wait in the backlog until the next sweep."""
         cdef Conn* c = self.listeners
-        self.paused = True
+        self.paused = pause
         while c != NULL:
-            watch(self.ep, EPOLL_CTL_MOD, c, 0)
+            watch(self.ep, EPOLL_CTL_MOD, c, 0 if pause else EPOLLIN)
             c = c.next
 
     # -------------------------------------------------------------- a turn
@@ -191,17 +149,18 @@ cdef class Engine:
     def ready(self):
         """Whether more requests are complete than the last tick took; full batches leave meanwhile."""
         with nogil:
-            dispatch(self.core, False)
+            dispatch(self.core, ROUND_DUE)
         return self.core.ready != NULL
 
     def flush(self):
         """Starts calls, answers and sends; whether `events` or failed calls wait for Python."""
         cdef Core* core = self.core
         with nogil:
-            dispatch(core, True)
+            if dispatch_turn(core):
+                self.pace()
             while core.replies != NULL or core.dirty != NULL or core.dead != NULL:
                 server_reply(core)
-                self.flush_dirty()
+                flush_dirty(core, self.ep)
                 self.reap()
                 settle(core)
             if not self.fast and under_way(core):
@@ -224,6 +183,7 @@ cdef class Engine:
         cdef epoll_event events[EVENTS]
         cdef Core* core = self.core
         cdef Conn* c
+        cdef uint64_t fired
         cdef int i, n
         core.now_ns = monotonic_ns()
         core.ledger.page.worker.turns += 1
@@ -234,6 +194,9 @@ cdef class Engine:
                 continue
             if c.kind == CONN_LISTENER:
                 self.accept(c)
+            elif c == self.pacer:     # the turn that it begins starts the round
+                read(c.fd, &fired, 8)
+                self.pacing = False
             elif c.kind == CONN_TIMER:
                 self.on_timer()
             elif c.connecting:
@@ -298,87 +261,6 @@ cdef class Engine:
         self.core.ledger.page.backends[c.backend.slot].connects += 1
         watch(self.ep, EPOLL_CTL_MOD, c, EPOLLIN)
 
-    # -------------------------------------------------------------- output
-
-    cdef void flush_dirty(self) noexcept nogil:
-        cdef Core* core = self.core
-        cdef Conn* c
-        while core.dirty != NULL:
-            c = core.dirty
-            core.dirty = c.next_dirty
-            c.dirty = 0
-            if not c.dead and not c.connecting:
-                self.flush_conn(c)
-
-    cdef bint send_all(self, Conn* c, iovec* iov, uint32_t* first, uint32_t n) noexcept nogil:
-        """Sends iov[first:n]; False when the socket is full (first and the iovec are moved on) or dead."""
-        cdef msghdr m
-        cdef ssize_t sent
-        memset(&m, 0, sizeof(m))
-        while first[0] < n:
-            m.msg_iov = iov + first[0]
-            m.msg_iovlen = n - first[0]
-            sent = sendmsg(c.fd, &m, MSG_NOSIGNAL)
-            if sent < 0:
-                if errno == EINTR:
-                    continue
-                if errno != EAGAIN:
-                    mark_dead(c)
-                return False
-            while first[0] < n and sent >= <ssize_t>iov[first[0]].iov_len:
-                sent -= iov[first[0]].iov_len
-                first[0] += 1
-            if sent:
-                iov[first[0]].iov_base = <uint8_t*>iov[first[0]].iov_base + sent
-                iov[first[0]].iov_len -= sent
-        return True
-
-    cdef void flush_conn(self, Conn* c) noexcept nogil:
-        cdef Output* out = self.core.output
-        cdef uint32_t first
-        cdef int more = 1, i
-        self.end_drained(c)
-        for i in range(SENDS):
-            if c.nunsent:
-                if not self.send_all(c, c.unsent, &c.iunsent, c.nunsent):
-                    break
-                drop_unsent(c)
-                release_parked(c)
-            if not more:
-                break
-            more = gather(c)
-            if more < 0:
-                mark_dead(c)
-                return
-            first = 0
-            if out.n and not self.send_all(c, out.iov, &first, out.n):
-                if not c.dead and not keep_unsent(c, first):
-                    mark_dead(c)
-                break
-        self.want_output(c, c.nunsent != 0 or more == 1)
-        if c.nunsent == 0 and more == 0 and (c.closing or c.eof and c.nopen == 0 or c.kind == CONN_CLIENT
-                                             and c.draining and self.calls_of(c) == 0):
-            mark_dead(c)
-
-    cdef void want_output(self, Conn* c, bint want) noexcept nogil:
-        if not c.dead and c.want_write != want:
-            c.want_write = want
-            watch(self.ep, EPOLL_CTL_MOD, c, (0 if c.eof else EPOLLIN) | (EPOLLOUT if want else 0))
-
-    cdef uint32_t calls_of(self, Conn* c) noexcept nogil:
-        cdef Batch* b = c.backend.called.head
-        cdef uint32_t n = 0
-        while b != NULL:
-            n += b.conn == c
-            b = b.next
-        return n
-
-    cdef void end_drained(self, Conn* c) noexcept nogil:
-        """All streams are answered and the client has seen the first GOAWAY (it answered the PING): close."""
-        if c.kind == CONN_SERVER and c.draining and c.nopen == 0 and not c.ping_open and not c.closing:
-            c.closing = 1
-            nghttp2_session_terminate_session(<nghttp2_session*>c.session, NGHTTP2_NO_ERROR)
-
     cdef void reap(self) noexcept nogil:
         """Closes what has died; nothing of this turn names it any more."""
         cdef Core* core = self.core
@@ -396,12 +278,12 @@ cdef class Engine:
             drop_unsent(c)
             if c.kind == CONN_SERVER:
                 server_close(c)
-                self.unlink(&core.servers, c)
+                conn_unlink(&core.servers, c)
                 core.nservers -= 1
             else:
                 backend = c.backend
                 client_close(c)
-                self.unlink(&core.clients, c)
+                conn_unlink(&core.clients, c)
                 if backend.conn == c:
                     backend.conn = NULL
                     set_backend_up(core, backend, False)
@@ -410,6 +292,16 @@ cdef class Engine:
             free(c)
 
     # -------------------------------------------------------------- time
+
+    cdef void pace(self) noexcept nogil:
+        """Begins a turn when the next round of small calls is due."""
+        cdef itimerspec t
+        cdef int64_t left_ns = self.core.dispatched_ns + self.core.pacing_ns - self.core.now_ns
+        if not self.pacing:
+            memset(&t, 0, sizeof(t))
+            t.it_value.tv_nsec = left_ns if left_ns > 1000 else 1000
+            timerfd_settime(self.pacer.fd, 0, &t, NULL)
+            self.pacing = True
 
     cdef void set_timer(self, int64_t period_ns) noexcept nogil:
         cdef itimerspec t
@@ -429,49 +321,12 @@ cdef class Engine:
         server_relieve(core)
         if core.now_ns - self.rested_ns >= REST_NS:
             self.rested_ns = core.now_ns
-            self.sweep_servers()
-            self.sweep_clients()
+            sweep_servers(core)
+            sweep_clients(core)
+            if self.paused and core.nservers < core.max_connections:
+                self.pause_accepting(False)
         if self.fast and not under_way(core):
             self.arm(REST_NS)
-
-    cdef void sweep_servers(self) noexcept nogil:
-        cdef Core* core = self.core
-        cdef Conn* c = core.servers
-        while c != NULL:
-            c.idle_frames = 0
-            c.resets -= c.resets // 2
-            if c.ping_open and core.now_ns - c.ping_ns > core.keepalive_timeout_ns:
-                mark_dead(c)
-            elif not c.draining and (core.draining or c.expires_ns <= core.now_ns):
-                server_drain(c)
-            elif not c.ping_open and core.now_ns - c.heard_ns > core.keepalive_ns and not c.eof:
-                client_ping(c)
-            c = c.next
-        core.ledger.page.worker.connections = core.nservers
-        if self.paused and core.nservers < core.max_connections:
-            self.paused = False
-            c = self.listeners
-            while c != NULL:
-                watch(self.ep, EPOLL_CTL_MOD, c, EPOLLIN)
-                c = c.next
-
-    cdef void sweep_clients(self) noexcept nogil:
-        """A backend that leaves calls unanswered in silence is asked for a sign of life, once; without one it is lost.
-
-        Idle connections are not pinged: gRPC servers end those of clients that ping without data.
-        """
-        cdef Core* core = self.core
-        cdef Conn* c = core.clients
-        while c != NULL:
-            if c.connecting or not c.settled:
-                if c.expires_ns <= core.now_ns:
-                    mark_dead(c)
-            elif c.ping_open:
-                if core.now_ns - c.ping_ns > core.stall_ns:
-                    mark_dead(c)
-            elif self.calls_of(c) and core.now_ns - c.heard_ns > core.stall_ns:
-                client_ping(c)
-            c = c.next
 
     # -------------------------------------------------------------- the end
 
@@ -493,6 +348,7 @@ cdef class Engine:
         self.core.serving = 0
         while c != NULL:
             next = c.next
+            self.accept(c)            # who is in the backlog is served too
             epoll_ctl(self.ep, EPOLL_CTL_DEL, c.fd, NULL)
             close(c.fd)
             free(c)
@@ -528,12 +384,15 @@ cdef class Engine:
             c = c.next_dead
         self.reap()
         close(self.timer.fd)
+        close(self.pacer.fd)
         close(self.ep)
         self.ep = -1
 
     def __dealloc__(self):
         if self.ep >= 0:
             close(self.timer.fd)
+            close(self.pacer.fd)
             close(self.ep)
         free(self.timer)
+        free(self.pacer)
         free(self.buffer)

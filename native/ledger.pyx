@@ -1,30 +1,54 @@
 """The reader's side of a worker's page: consistent copies at any instant, and the books of a crashed worker."""
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from collections import namedtuple
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from _atomic cimport add_fetch, fence_acquire, load_acquire
 from _ledger cimport (BackendFigures, DROP_REASONS, DROP_WORKER_CRASH, DURATION_BUCKETS, MAX_BACKENDS, NAME_BYTES, OUTCOMES,
                       PAGE_MAGIC, Page, Row, SERVICES, SIGNALS, SIZE_BUCKETS, SignalFigures)
 
+cdef extern from "sched.h" nogil:
+    int sched_yield()
+
 DROPPED = ("client_gone", "backend_refused", "backend_partial", "expired", "shutdown", "worker_crash")
 ANSWERED = ("ok", "partial", "unavailable", "invalid_argument", "resource_exhausted", "unimplemented", "other", "client_gone")
+
+LedgerRow = namedtuple("LedgerRow", "signal service received in_flight forwarded sampled_out rejected requests dropped")
+SignalRow = namedtuple("SignalRow", "requests body_bytes answered duration_sum_ns duration batches batch_items batch_size")
+BackendRow = namedtuple("BackendRow", "key up connects calls failed_calls items failed_items rejected_items sent_bytes retried"
+                        " rerouted queued_bytes in_flight latency_ns latency")
+WorkerRow = namedtuple("WorkerRow", "heartbeat_ns generation taken_bytes turns connections accepted accept_errors"
+                       " protocol_errors trace_id_missing old_field tracestate_bad forwarded_late live_buffers live_bytes"
+                       " detoured")
 
 def page_bytes():
     """The size of a worker's page."""
     return sizeof(Page)
 
-cdef bint copy_row(const Row* row, Row* into) noexcept nogil:
-    """A copy during which nothing was written; False when the writer was always in between."""
+cdef void copy_row(const Row* row, Row* into) noexcept nogil:
+    """A copy during which nothing was written.  Where the writer was stopped in the middle of a change, what that has
+    not booked yet counts as in flight, as bury() will have it."""
     cdef uint64_t seq
     cdef int i
-    for i in range(10000):
+    for i in range(2000):
         seq = load_acquire(&row.seq)
-        if seq & 1:
-            continue
-        memcpy(into, row, sizeof(Row))
-        fence_acquire()
-        if load_acquire(&row.seq) == seq:
-            return True
-    return False
+        if seq & 1 == 0:
+            memcpy(into, row, sizeof(Row))
+            fence_acquire()
+            if load_acquire(&row.seq) == seq:
+                return
+        if i >= 1000:
+            sched_yield()
+    memcpy(into, row, sizeof(Row))
+    into.in_flight = unaccounted(into)
+
+cdef uint64_t unaccounted(const Row* row) noexcept nogil:
+    """What came in and has not ended in any way."""
+    cdef uint64_t n = row.received - row.forwarded - row.sampled_out - row.rejected
+    cdef int k
+    for k in range(DROP_REASONS):
+        n -= row.dropped[k]
+    return n
 
 cdef class PageReader:
     """One worker's page.  page: a readable buffer of page_bytes(); writable for bury()."""
@@ -40,65 +64,58 @@ cdef class PageReader:
         self.page = <Page*>&self.view[0]
 
     def rows(self):
-        """[(signal, service, received, in flight, forwarded, sampled out, rejected, requests, (dropped by reason ...))] of all
-        that has been used; each row adds up."""
+        """The rows that have been used; each adds up."""
         cdef list out = []
         cdef Row row
-        cdef uint32_t signal, service
+        cdef int signal, service
         cdef uint64_t services = load_acquire(&self.page.services)
         if load_acquire(&self.page.magic) != PAGE_MAGIC:
             return out
         for signal in range(SIGNALS):
-            for service in range(<uint32_t>services):
+            for service in range(<int>services):
                 if self.page.rows[signal * SERVICES + service].received == 0:
                     continue
-                if not copy_row(&self.page.rows[signal * SERVICES + service], &row):
-                    raise RuntimeError("a row of the ledger is locked: its writer was stopped in the middle")
-                out.append((signal, (<bytes>self.page.names[service]).decode("utf-8", "replace"), row.received,
-                            row.in_flight, row.forwarded, row.sampled_out, row.rejected, row.requests,
-                            tuple([row.dropped[i] for i in range(len(DROPPED))])))
+                copy_row(&self.page.rows[signal * SERVICES + service], &row)
+                out.append(LedgerRow(signal, (<bytes>self.page.names[service]).decode("utf-8", "replace"), row.received,
+                                     row.in_flight, row.forwarded, row.sampled_out, row.rejected, row.requests,
+                                     tuple([row.dropped[i] for i in range(len(DROPPED))])))
         return out
 
     def signals(self):
-        """For each signal: (requests, body bytes, (answered ...), duration sum in ns, (durations below 2^k us ...),
-        batches, items in them, (batches of fewer than 2^k items ...))."""
+        """The figures of each signal."""
         cdef list out = []
         cdef SignalFigures* f
-        cdef uint32_t signal
+        cdef int signal
         for signal in range(SIGNALS):
             f = &self.page.signals[signal]
-            out.append((f.requests, f.body_bytes, tuple([f.outcomes[i] for i in range(OUTCOMES)]), f.duration_sum_ns,
-                        tuple([f.duration[i] for i in range(DURATION_BUCKETS)]), f.batches, f.batch_items,
-                        tuple([f.batch_size[i] for i in range(SIZE_BUCKETS)])))
+            out.append(SignalRow(f.requests, f.body_bytes, tuple([f.outcomes[i] for i in range(OUTCOMES)]),
+                                 f.duration_sum_ns, tuple([f.duration[i] for i in range(DURATION_BUCKETS)]), f.batches,
+                                 f.batch_items, tuple([f.batch_size[i] for i in range(SIZE_BUCKETS)])))
         return out
 
     def backends(self):
-        """{key: BackendFigures as a dict}."""
-        cdef dict out = {}
+        """The backends that have a row; those of one key are one backend, before and after a change."""
+        cdef list out = []
         cdef BackendFigures* f
-        cdef uint32_t i
+        cdef int i
         for i in range(MAX_BACKENDS):
             f = &self.page.backends[i]
             if f.key:
-                out[f.key] = {
-                    "up": bool(f.up), "connects": f.connects, "calls": f.calls, "failed_calls": f.failed_calls,
-                    "items": tuple([f.items[k] for k in range(SIGNALS)]),
-                    "failed_items": tuple([f.failed_items[k] for k in range(SIGNALS)]),
-                    "rejected_items": f.rejected_items, "sent_bytes": f.sent_bytes, "retried": f.retried,
-                    "rerouted": f.rerouted, "queued_bytes": f.queued_bytes, "in_flight": f.in_flight,
-                    "latency_ns": f.latency_ns, "latency": tuple([f.latency[k] for k in range(DURATION_BUCKETS)])}
+                out.append(BackendRow(
+                    f.key, f.up != 0, f.connects, f.calls, f.failed_calls, tuple([f.items[k] for k in range(SIGNALS)]),
+                    tuple([f.failed_items[k] for k in range(SIGNALS)]), f.rejected_items, f.sent_bytes, f.retried,
+                    f.rerouted, f.queued_bytes, f.in_flight, f.latency_ns,
+                    tuple([f.latency[k] for k in range(DURATION_BUCKETS)])))
         return out
 
     def worker(self):
-        """The worker's own figures as a dict: WorkerFigures, heartbeat_ns, generation."""
+        """The worker's own figures."""
         cdef Page* p = self.page
-        return {
-            "heartbeat_ns": load_acquire(&p.heartbeat_ns), "generation": p.generation, "taken_bytes": p.taken_bytes,
-            "turns": p.worker.turns, "connections": p.worker.connections, "accepted": p.worker.accepted,
-            "accept_errors": p.worker.accept_errors, "protocol_errors": p.worker.protocol_errors,
-            "trace_id_missing": p.worker.trace_id_missing, "old_field": p.worker.old_field,
-            "tracestate_bad": p.worker.tracestate_bad, "forwarded_late": p.worker.forwarded_late,
-            "live_buffers": p.worker.live_buffers, "live_bytes": p.worker.live_bytes}
+        return WorkerRow(
+            load_acquire(&p.heartbeat_ns), p.generation, p.taken_bytes, p.worker.turns, p.worker.connections,
+            p.worker.accepted, p.worker.accept_errors, p.worker.protocol_errors, p.worker.trace_id_missing,
+            p.worker.old_field, p.worker.tracestate_bad, p.worker.forwarded_late, p.worker.live_buffers,
+            p.worker.live_bytes, p.worker.detoured)
 
     def bury(self):
         """Closes the books of a worker that is dead: what it had in flight is dropped as `worker_crash`, its bytes of
@@ -107,12 +124,10 @@ cdef class PageReader:
         """
         cdef Row* row
         cdef uint64_t lost = 0, gone, taken
-        cdef uint32_t i, k
+        cdef int i
         for i in range(SIGNALS * SERVICES):
             row = &self.page.rows[i]
-            gone = row.received - row.forwarded - row.sampled_out - row.rejected
-            for k in range(DROP_REASONS):
-                gone -= row.dropped[k]
+            gone = unaccounted(row)
             if gone or row.in_flight or row.seq & 1:
                 row.dropped[DROP_WORKER_CRASH] += gone
                 row.in_flight = 0

@@ -10,79 +10,20 @@ Batching is natural: what is pending leaves at the end of the turn while fewer t
 gathers while they are.  A good answer is settled here, natively; a bad one is rare and is decided in Python
 (sidecar.deliver), which calls the verbs below on the batch at the head of Core.failed.
 """
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
-from _ledger cimport (DROP_BACKEND_PARTIAL, DROP_BACKEND_REFUSED, DROP_CLIENT_GONE, DROP_EXPIRED, DROP_SHUTDOWN,
-                      DURATION_BUCKETS, SIZE_BUCKETS, BackendFigures, SignalFigures, book_dropped, book_forwarded, book_rejected, bucket_of)
-from _outcome cimport request_new, resolved, set_note
-from _pool cimport budget_force, budget_ratio, class_bytes, pool_get
-from _tables cimport OWNER_NONE
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from _ledger cimport (BackendFigures, DROP_BACKEND_PARTIAL, DROP_BACKEND_REFUSED, DROP_EXPIRED, DROP_SHUTDOWN, DURATION_BUCKETS,
+                      SIZE_BUCKETS, SignalFigures, book_dropped, book_rejected, bucket_of)
+from _outcome cimport set_note
 from _work cimport *
-from sidecar._native.batch cimport (batch_free, batch_new, batch_release, clear_answer, part_copy, part_move, root_of)
+from sidecar._native.batch cimport batch_new, batch_release, clear_answer, part_move, root_of
 from sidecar._native.client cimport client_cancel, client_submit
+from sidecar._native.fate cimport (FORWARDED, PASSING, REFUSED, batch_done, compacted, figures_of, part_done,
+                                   reroute_batch)
 from sidecar._native.gzip cimport deflate_batch
 
-cdef enum Fate:
-    FORWARDED = 0
-    PASSING = 1               # not now: the client is told UNAVAILABLE
-    REFUSED = 2               # never
-
-cdef inline BackendFigures* figures_of(Core* core, Backend* backend) noexcept nogil:
-    return &core.ledger.page.backends[backend.slot]
-
-# ------------------------------------------------------------------ the end of a part
-
-cdef void part_done(Core* core, Batch* b, Part* p, Fate fate, uint8_t status, const char* words, uint32_t retry_after_ms,
-                    uint32_t drop_reason) noexcept nogil:
-    """Books a part and tells its request; the last part of a request answers it."""
-    cdef Request* r = p.request
-    cdef uint32_t i
-    cdef uint16_t service
-    cdef uint32_t n
-    cdef bint told = r != NULL and root_of(r).conn != NULL
-    if p.late:
-        if fate == FORWARDED:
-            core.ledger.page.worker.forwarded_late += p.items
-        return
-    if fate != FORWARDED:
-        figures_of(core, b.backend).failed_items[b.signal] += p.items
-    for i in range(p.entry, p.entry + p.entries):
-        service = b.entries[i].service
-        n = b.entries[i].items
-        if fate == FORWARDED:
-            book_forwarded(core.ledger, b.signal, service, n)
-        elif told:
-            book_rejected(core.ledger, b.signal, service, n)
-        else:
-            book_dropped(core.ledger, b.signal, service, n, DROP_CLIENT_GONE if r != NULL else drop_reason)
-    p.request = NULL
-    p.late = 1                        # nothing is booked twice
-    if r == NULL:
-        return
-    if fate == FORWARDED:
-        r.ok_items += p.items
-    elif fate == PASSING:
-        r.retryable = 1
-        if retry_after_ms > r.retry_after_ms:
-            r.retry_after_ms = retry_after_ms
-        set_note(r, words)
-    else:
-        r.refused_items += p.items
-        if r.status == GRPC_OK:
-            r.status = status
-        set_note(r, words)
-    r.open_parts -= 1
-    if r.open_parts == 0:
-        resolved(core, r)
-
-cdef void batch_done(Core* core, Batch* b, Fate fate, uint8_t status, const char* words, uint32_t retry_after_ms,
-                     uint32_t drop_reason) noexcept nogil:
-    """Ends all parts of a batch that is in no list, and the batch."""
-    cdef uint32_t i
-    for i in range(b.nparts):
-        part_done(core, b, &b.parts[i], fate, status, words, retry_after_ms, drop_reason)
-        b.backend.queued_bytes -= b.parts[i].size
-    batch_release(core, b)
+cdef enum:
+    OVERTIME_CALLS = 16       # beyond max_in_flight, for batches that have gathered long at a backend that answers
+    PACED_BYTES = 64 << 10    # a call of this size is not held back for pacing: it gains nothing
 
 # ------------------------------------------------------------------ answers
 
@@ -120,10 +61,14 @@ cdef void settle(Core* core) noexcept nogil:
 
 # ------------------------------------------------------------------ calls
 
-cdef inline bint can_call(Backend* backend, int64_t now_ns) noexcept nogil:
+cdef inline bint can_call(Core* core, Backend* backend, const Batch* b) noexcept nogil:
+    """Whether a call may start: below max_in_flight, or beyond it for a batch that has gathered for too long."""
     cdef Conn* c = backend.conn
-    return (c != NULL and c.settled and not c.dead and not c.draining and backend.in_flight < backend.max_in_flight
-            and backend.in_flight < c.max_streams and backend.paused_until_ns <= now_ns)
+    cdef uint32_t limit = backend.max_in_flight
+    if c != NULL and core.now_ns - b.first_ns > core.batch_wait_ns and core.now_ns - c.heard_ns < core.batch_wait_ns:
+        limit += OVERTIME_CALLS
+    return (c != NULL and c.settled and not c.dead and not c.draining and backend.in_flight < limit
+            and backend.in_flight < c.max_streams and backend.paused_until_ns <= core.now_ns)
 
 cdef bint call(Core* core, Backend* backend, Batch* b) noexcept nogil:
     cdef SignalFigures* figures
@@ -143,33 +88,51 @@ cdef bint call(Core* core, Backend* backend, Batch* b) noexcept nogil:
         to.retried += b.nparts
     return True
 
-cdef void dispatch_one(Core* core, Backend* backend, bint pending) noexcept nogil:
+cdef bint dispatch_one(Core* core, Backend* backend, Round which) noexcept nogil:
     cdef Batch* b = backend.waiting.head
     cdef Batch* next
     cdef uint32_t signal
-    while b != NULL and can_call(backend, core.now_ns):
+    cdef bint held = False
+    while b != NULL and can_call(core, backend, b):
         next = b.next
         if b.due_ns <= core.now_ns and (b.conn == NULL or b.conn == backend.conn):
             list_remove(&backend.waiting, b)
             if not call(core, backend, b):
                 list_push(&backend.waiting, b)
-                return
+                return False
         b = next
-    if not pending:
-        return
+    if which == ROUND_DUE:
+        return False
     for signal in range(4):
         b = backend.pending[signal]
-        if b != NULL and b.nparts and can_call(backend, core.now_ns):
-            if call(core, backend, b):
-                backend.pending[signal] = NULL
+        if b == NULL or b.nparts == 0 or not can_call(core, backend, b):
+            continue
+        if which == ROUND_LARGE and b.len < PACED_BYTES:
+            held = True
+        elif call(core, backend, b):
+            backend.pending[signal] = NULL
+    return held
 
-cdef void dispatch(Core* core, bint pending) noexcept nogil:
-    """Starts what may start: batches that wait and are due; at the end of a turn the pending ones too."""
+cdef bint dispatch(Core* core, Round which) noexcept nogil:
+    """Starts what may start: batches that are due, and what is pending; whether pacing holds some of that back."""
     cdef Backend* backend = core.backends
+    cdef bint held = False
     while backend != NULL:
-        if backend.waiting.head != NULL or pending:
-            dispatch_one(core, backend, pending)
+        if backend.waiting.head != NULL or which != ROUND_DUE:
+            held |= dispatch_one(core, backend, which)
         backend = backend.next
+    return held
+
+cdef bint dispatch_turn(Core* core) noexcept nogil:
+    """The end of a turn: a round of all, or of large ones while the last round is less than the pacing ago.
+
+    So a call waits only while turns come faster than the pacing, and answers to clients never do.
+    """
+    if core.pacing_ns == 0 or core.now_ns - core.dispatched_ns >= core.pacing_ns:
+        core.dispatched_ns = core.now_ns
+        dispatch(core, ROUND_ALL)
+        return False
+    return dispatch(core, ROUND_LARGE)
 
 # ------------------------------------------------------------------ time
 
@@ -179,67 +142,6 @@ cdef bint other_up(Core* core, Backend* backend) noexcept nogil:
         if core.owners[i] != backend and owner_up(core, i):
             return True
     return False
-
-cdef void reroute_part(Core* core, Batch* b, Part* p) noexcept nogil:
-    """The part goes through the pipeline again as a request of its own, to the next owners of its slots."""
-    cdef Request* r = request_new(core)
-    cdef size_t n = p.size + GRPC_PREFIX
-    if r == NULL:
-        return
-    r.body = <uint8_t*>pool_get(&core.pool, n, &r.cap)
-    if r.body == NULL:
-        return
-    budget_force(&core.pool, r.cap)
-    r.booked_bytes = r.cap
-    r.len = n
-    r.body[0] = 0
-    r.body[1] = p.size >> 24 & 255
-    r.body[2] = p.size >> 16 & 255
-    r.body[3] = p.size >> 8 & 255
-    r.body[4] = p.size & 255
-    part_copy(core, p, r.body + GRPC_PREFIX)
-    r.signal = b.signal
-    r.judged = 1
-    r.avoid = b.backend.owner + 1 if b.backend.owner != OWNER_NONE else 0
-    r.arrived_ns = core.now_ns
-    r.deadline_ns = p.deadline_ns
-    r.parent = p.request              # its count of open parts stays: this is the part now
-    p.request = NULL
-    p.late = 1
-    figures_of(core, b.backend).rerouted += 1
-    ready_push(core, r)
-
-cdef void reroute_batch(Core* core, Batch* b) noexcept nogil:
-    """Ends a batch that is in no list by handing every part on."""
-    cdef uint32_t i
-    for i in range(b.nparts):
-        if not b.parts[i].late:
-            reroute_part(core, b, &b.parts[i])
-        b.backend.queued_bytes -= b.parts[i].size
-    batch_release(core, b)
-
-cdef Batch* compacted(Core* core, Batch* b) noexcept nogil:
-    """The batch without the parts that were given up; NULL when none is left.  b is in no list and is used up."""
-    cdef Batch* rest
-    cdef uint32_t i, live = 0
-    for i in range(b.nparts):
-        live += not b.parts[i].late
-    if live == b.nparts:
-        return b
-    rest = batch_new(core, b.backend, b.signal) if live else NULL
-    for i in range(b.nparts):
-        if b.parts[i].late:
-            b.backend.queued_bytes -= b.parts[i].size
-        else:
-            part_move(core, b, i, rest)
-    if rest != NULL:
-        rest.state = BATCH_WAITING
-        rest.first_ns = b.first_ns
-        rest.tries = b.tries
-        rest.alone = b.alone
-        rest.due_ns = b.due_ns
-    batch_release(core, b)
-    return rest
 
 cdef uint32_t expire(Core* core, Batch* b) noexcept nogil:
     """Gives up the parts whose time is over; returns how many are still wanted."""

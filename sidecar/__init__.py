@@ -1,1 +1,1 @@
-"""Spangate: an OpenTelemetry gateway.  The command is `spangate` (sidecar.cli); the map of the rooms is docs/architecture.md."""
+"""Spangate: an OpenTelemetry gateway. The command is `spangate` (sidecar.cli), its rooms: docs/architecture.md."""

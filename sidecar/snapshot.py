@@ -101,6 +101,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     """Of the policy it works by."""
     connections: int = 0
+    backends_up: int = 0
+    """How many backends it can reach."""
     restarts: int = 0
     cpu_s: float = 0.0
     """Processor time since it started."""

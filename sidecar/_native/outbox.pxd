@@ -4,7 +4,13 @@ from _work cimport Backend, Batch, Core
 from sidecar._native.core cimport WorkerCore
 
 cdef void settle(Core* core) noexcept nogil
-cdef void dispatch(Core* core, bint pending) noexcept nogil
+cdef enum Round:
+    ROUND_DUE = 0             # batches that wait and are due
+    ROUND_LARGE = 1           # and pending ones that are large
+    ROUND_ALL = 2             # and all pending ones
+
+cdef bint dispatch(Core* core, Round which) noexcept nogil
+cdef bint dispatch_turn(Core* core) noexcept nogil
 cdef void sweep(Core* core) noexcept nogil
 cdef bint under_way(Core* core) noexcept nogil
 

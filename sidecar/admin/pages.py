@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
-from aiohttp import web
+import orjson
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.errors import QuestionInvalid
 from sidecar.model import Signal
 from sidecar.ports import Gateway
 from sidecar.snapshot import LedgerRow, Question
-from sidecar.telemetry import metrics
+from sidecar.telemetry import log, metrics
 
-GATEWAY = web.AppKey("gateway", Gateway)
-
-Page = Callable[[Gateway, web.Request], web.Response]
+Page = Callable[[Gateway, Request], Response]
 
 
-def index(_gateway: Gateway, _request: web.Request) -> web.Response:
+def index(_gateway: Gateway, _request: Request) -> Response:
     """What there is."""
-    return web.Response(text="".join(f"{path:<10}{page.__doc__}\n" for path, page in PAGES.items()))
+    return PlainTextResponse("".join(f"{path:<10}{page.__doc__}\n" for path, page in PAGES.items()))
 
 
-def healthz(_gateway: Gateway, _request: web.Request) -> web.Response:
+def healthz(_gateway: Gateway, _request: Request) -> Response:
     """200 as long as the gateway is alive, whatever else is the matter."""
-    return web.Response(text="alive\n")
+    return PlainTextResponse("alive\n")
 
 
-def readyz(gateway: Gateway, _request: web.Request) -> web.Response:
+def readyz(gateway: Gateway, _request: Request) -> Response:
     """200 when clients should be sent here, else 503 and the reason: it drains, or no backend is up."""
     ready, reason = gateway.ready()
-    return web.Response(text="ready\n") if ready else web.Response(text=f"{reason}\n", status=503)
+    return PlainTextResponse("ready\n") if ready else PlainTextResponse(f"{reason}\n", 503)
 
 
-def metrics_page(gateway: Gateway, _request: web.Request) -> web.Response:
+def metrics_page(gateway: Gateway, _request: Request) -> Response:
     """All metrics, for Prometheus."""
-    return web.Response(body=metrics.render(gateway), headers={"Content-Type": metrics.CONTENT_TYPE})
+    return Response(metrics.render(gateway), media_type=metrics.CONTENT_TYPE)
 
 
-def ledger(gateway: Gateway, _request: web.Request) -> web.Response:
+def ledger(gateway: Gateway, _request: Request) -> Response:
     """What became of every item, by signal and service, and what cannot be accounted for: JSON."""
     book = gateway.ledger()
     return _json(
@@ -52,19 +52,19 @@ def ledger(gateway: Gateway, _request: web.Request) -> web.Response:
     )
 
 
-def status(gateway: Gateway, _request: web.Request) -> web.Response:
+def status(gateway: Gateway, _request: Request) -> Response:
     """Rates, workers, backends: JSON."""
     return _json(gateway.status())
 
 
-def config(gateway: Gateway, _request: web.Request) -> web.Response:
+def config(gateway: Gateway, _request: Request) -> Response:
     """Every setting in force and where it came from, secrets masked: JSON."""
     return _json({s.path: {"value": s.value, "source": s.source, "where": s.where} for s in gateway.config()})
 
 
-def explain(gateway: Gateway, request: web.Request) -> web.Response:
+def explain(gateway: Gateway, request: Request) -> Response:
     """Where a trace would go, kept or not, and why (?trace_id=HEX&service=NAME&signal=traces): JSON."""
-    query = request.query
+    query = dict(reversed(request.query_params.multi_items()))  # of what is given twice, the first counts
     try:
         question = Question.read(query.get("trace_id"), query.get("service"), query.get("signal", Signal.TRACES))
         return _json(gateway.explain(question))
@@ -84,25 +84,32 @@ PAGES: dict[str, Page] = {
 }
 
 
-def application(gateway: Gateway) -> web.Application:
-    """The pages, over `gateway`."""
-    app = web.Application()
-    app[GATEWAY] = gateway
-    for path, page in PAGES.items():
-        app.router.add_get(path, _handler(page))
-    return app
+def application(gateway: Gateway) -> ASGIApp:
+    """The pages, over `gateway`. No router: the paths are few and fixed, and a table needs no more than a look."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await _answer(gateway, Request(scope))(scope, receive, send)
+
+    return answer
 
 
-def _handler(page: Page) -> Callable[[web.Request], Any]:
-    async def handle(request: web.Request) -> web.Response:
-        return page(request.app[GATEWAY], request)
-
-    return handle
+def _answer(gateway: Gateway, request: Request) -> Response:
+    page = PAGES.get(request.scope["path"])
+    if page is None:
+        return PlainTextResponse("404: Not Found", 404)
+    if request.method not in {"GET", "HEAD"}:
+        return PlainTextResponse("405: Method Not Allowed", 405, {"Allow": "GET,HEAD"})
+    try:
+        return page(gateway, request)
+    except Exception:  # noqa: BLE001  whatever it is, the gateway goes on and who asked is told
+        log.logger("admin").exception("a page failed", page=request.scope["path"])
+        return PlainTextResponse("500: Internal Server Error", 500)
 
 
 def _row(row: LedgerRow) -> dict[str, object]:
     return {**msgspec.to_builtins(row), "difference": row.difference}
 
 
-def _json(answer: object, *, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(answer) + b"\n", status=status, content_type="application/json")
+def _json(answer: object, *, status: int = 200) -> Response:
+    body = orjson.dumps(answer, default=msgspec.to_builtins, option=orjson.OPT_APPEND_NEWLINE)
+    return Response(body, status, media_type="application/json")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from aiohttp import web
+import uvicorn
 
 from sidecar.admin.pages import application
 from sidecar.errors import PortTaken
@@ -12,7 +16,10 @@ from sidecar.model import Endpoint
 from sidecar.ports import Gateway
 from sidecar.telemetry import log
 
-_STOP_S = 1.0
+STOP_S = 1
+"""What open requests get to finish."""
+KEEP_ALIVE_S = 300
+"""How long an idle connection stays: longer than any scraper's interval, so that each scrape finds its connection."""
 
 
 class AdminServer:
@@ -20,26 +27,70 @@ class AdminServer:
 
     def __init__(self, gateway: Gateway, listen: Endpoint) -> None:
         self._listen = listen
-        self._runner = web.AppRunner(application(gateway), access_log=None, shutdown_timeout=_STOP_S)
+        self._server = _Server(_config(gateway))
+        self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> Endpoint:
         """Listen, and say where: with port 0 it is a free one. PortTaken when the address cannot be bound."""
-        await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._listen.host, self._listen.port).start()
+            sockets = await _bound(self._listen)
         except OSError as error:
-            await self._runner.cleanup()
             raise PortTaken(str(self._listen), _reason(error), setting="admin.listen") from None
-        bound = Endpoint(self._listen.host, self._runner.addresses[0][1])
+        self._serving = asyncio.create_task(self._server.serve(sockets))
+        bound = Endpoint(self._listen.host, sockets[0].getsockname()[1])
         log.logger("admin").info("admin listens", address=str(bound))
         return bound
 
     async def stop(self) -> None:
         """Close, giving open requests a second. It may be called without a start."""
-        await self._runner.cleanup()
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+
+
+class _Server(uvicorn.Server):
+    """uvicorn in a process that is not its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to the supervisor, which drains on them."""
+        yield
+
+
+def _config(gateway: Gateway) -> uvicorn.Config:
+    """HTTP/1.1 and nothing else. What is named here is not loaded, not guessed from the environment, not logged."""
+    return uvicorn.Config(
+        application(gateway),
+        interface="asgi3",
+        http="h11",
+        ws="none",
+        loop="none",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
+        access_log=False,
+        log_config=None,  # leaves the root handler, which is ours
+        log_level="error",  # below are the mistakes of clients, and advice to install WebSocket libraries
+    )
+
+
+async def _bound(listen: Endpoint) -> list[socket.socket]:
+    """Listening sockets, one for each address of the host. OSError when one of them cannot be bound."""
+    found = await asyncio.get_running_loop().getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            sockets.append(socket.create_server(address, family=family))
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
 
 
 def _reason(error: OSError) -> str:
-    """A resolver's errors have negative numbers and their own text; asyncio wraps those of the system in a sentence."""
+    """A resolver's errors have negative numbers and their own text; Python wraps those of the system in a sentence."""
     number = error.errno or 0
     return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()

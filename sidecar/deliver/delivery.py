@@ -49,6 +49,7 @@ class Delivery:
         self._by_slot: dict[int, _Backend] = {}
         self._next_slot = 0
         self._config = GatewayConfig()
+        self._ending = False
         self._log = log.logger("deliver")
 
     # ---- members
@@ -157,6 +158,8 @@ class Delivery:
         queued = self._config.delivery.ack is Ack.QUEUED
         other_up = self._backends.other_up(failure.slot)
         verdict = judge(failure, self._config.delivery, other_up=other_up, queued=queued, dice=self._dice)
+        if self._ending and verdict.act is not Act.ACCEPT:
+            verdict = Verdict(Act.GIVE_UP, 1.0, words="the gateway is shutting down")
         backend = self._by_slot.get(failure.slot)
         if backend is not None:
             self._note(backend, failure, verdict, other_up=other_up)
@@ -216,7 +219,11 @@ class Delivery:
         return self._backends.queued_bytes()
 
     def abandon(self) -> int:
-        """Out of time: gives everything unsent up and closes the connections; the items that were unsent."""
+        """Out of time: gives everything unsent up and closes the connections; the items that were unsent.
+
+        Calls that end after this are given up too.
+        """
+        self._ending = True
         items = self._outbox.abandon()
         for backend in self._by_slot.values():
             backend.connector.close()

@@ -7,10 +7,6 @@ import binascii
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
-
 from sidecar.errors import GrpcStatus
 
 REFUSED_STREAM = 7
@@ -89,12 +85,18 @@ class Failure(NamedTuple):
         """RetryInfo of the status details; None without, or where they do not parse."""
         if not self.details:
             return None
+        # Here and not above: protobuf would cost each worker 5 MB, and most never see a status with details.
+        from google.protobuf.message import DecodeError
+        from google.rpc.error_details_pb2 import RetryInfo
+        from google.rpc.status_pb2 import Status
+
         try:
             status = Status.FromString(base64.b64decode(self.details + b"=" * (-len(self.details) % 4)))
             for detail in status.details:
                 info = RetryInfo()
                 if detail.Unpack(info):
-                    return max(info.retry_delay.seconds + info.retry_delay.nanos / 1e9, 0.0)
+                    after_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
+                    return max(after_s, 0.0)
         except (binascii.Error, DecodeError):
             return None
         return None
@@ -103,9 +105,7 @@ class Failure(NamedTuple):
     def retryable(self) -> bool:
         """Whether OTLP lets us send it again."""
         status = self.status
-        return status in RETRYABLE or (
-            status is GrpcStatus.RESOURCE_EXHAUSTED and self.retry_after_s is not None
-        )
+        return status in RETRYABLE or (status is GrpcStatus.RESOURCE_EXHAUSTED and self.retry_after_s is not None)
 
 
 _KNOWN = frozenset(GrpcStatus)

@@ -12,15 +12,14 @@ import random
 from enum import Enum, auto
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
 from sidecar.config.schema import DeliveryConfig
 from sidecar.deliver.failure import Failure
 from sidecar.errors import GrpcStatus
 
 _PREFIX_BYTES = 5
-_CONTENT = frozenset({GrpcStatus.INVALID_ARGUMENT, GrpcStatus.INTERNAL, GrpcStatus.UNKNOWN, GrpcStatus.RESOURCE_EXHAUSTED})
+_CONTENT = frozenset(
+    {GrpcStatus.INVALID_ARGUMENT, GrpcStatus.INTERNAL, GrpcStatus.UNKNOWN, GrpcStatus.RESOURCE_EXHAUSTED}
+)
 """Refusals that may be the fault of one part; others (credentials, unknown method) concern every call alike."""
 
 
@@ -85,13 +84,17 @@ def backoff_s(tries: int, rules: DeliveryConfig, dice: random.Random) -> float:
 
 def _may_send_again(failure: Failure, rules: DeliveryConfig) -> bool:
     """Whether a second send is allowed although the first may have arrived."""
-    if failure.unprocessed or not failure.connection_lost and failure.h2_error == 0:
+    if failure.unprocessed or (not failure.connection_lost and failure.h2_error == 0):
         return True  # never seen, or plainly refused
     return rules.may_duplicate_on_reset
 
 
 def _accepted(failure: Failure) -> Verdict:
     """OK with something to read. partial_success has the same place in the responses of all signals."""
+    # Here and not above: protobuf would cost each worker 5 MB, and most never see a partial success.
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
     try:
         partial = ExportTraceServiceResponse.FromString(failure.answer[_PREFIX_BYTES:]).partial_success
     except DecodeError:

@@ -16,7 +16,8 @@ from sidecar.snapshot import Explanation, Question
 def explain(question: Question, policy: Policy | None, up: Container[int]) -> Explanation:
     """The answer to `question`; `up` holds the keys of backends that take parts now."""
     if policy is None:
-        return Explanation(question=question, generation=0, strategy="", owner=None, reasons=("no policy is in force yet",))
+        why = ("no policy is in force yet",)
+        return Explanation(question=question, generation=0, strategy="", owner=None, reasons=why)
     reasons: list[str] = []
     kept = _kept(question, policy, reasons)
     owner, after, slot = _owners(question, policy, up, reasons)

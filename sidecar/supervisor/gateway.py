@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import struct
 import time
 from collections.abc import Mapping, Sequence
 
@@ -12,8 +10,8 @@ import psutil
 from sidecar._native.ledger import PageReader
 from sidecar.config.effective import effective
 from sidecar.config.load import Sources
-from sidecar.config.schema import BackendConfig, GatewayConfig
-from sidecar.model import Endpoint, Signal
+from sidecar.config.schema import GatewayConfig
+from sidecar.model import Endpoint
 from sidecar.policy.policy import Policy
 from sidecar.ports import Member
 from sidecar.routing.intelligent import Observed
@@ -29,9 +27,9 @@ from sidecar.snapshot import (
     WorkerStatus,
 )
 from sidecar.supervisor.explain import explain
-from sidecar.supervisor.keeper import Keeper
+from sidecar.supervisor.keeper import Budget, Keeper
 from sidecar.supervisor.recent import Recent, Sample
-from sidecar.supervisor.tally import SIGNALS, figures_of, ledger_of
+from sidecar.supervisor.tally import BackendSum, backends_of, figures_of, ledger_of
 
 
 class RunningGateway:
@@ -42,7 +40,8 @@ class RunningGateway:
         config: GatewayConfig,
         sources: Sources,
         keepers: Sequence[Keeper],
-        budget: mmap.mmap,
+        budget: Budget,
+        *,
         listen: Sequence[Endpoint],
         version: str,
     ) -> None:
@@ -77,12 +76,12 @@ class RunningGateway:
             return False, "the gateway is draining"
         if not any(keeper.generation for keeper in self._keepers):
             return False, "no worker serves yet"
-        if not any(figures["up"] for figures in self._backend_figures().values()):
+        if not any(figures.up for figures in backends_of(self._pages()).values()):
             return False, "no backend is up"
         return True, ""
 
     def explain(self, question: Question) -> Explanation:
-        up = {key for key, figures in self._backend_figures().items() if figures["up"]}
+        up = {key for key, figures in backends_of(self._pages()).items() if figures.up}
         return explain(question, self._policy, up)
 
     def config(self) -> tuple[SettingValue, ...]:
@@ -90,7 +89,7 @@ class RunningGateway:
 
     def status(self) -> GatewayStatus:
         ready, reason = self.ready()
-        used, limit = struct.unpack_from("QQ", self._budget)
+        used, limit = self._budget.read()
         return GatewayStatus(
             version=self._version,
             region=self._config.region,
@@ -114,12 +113,12 @@ class RunningGateway:
 
     def backend_loads(self) -> Mapping[str, Observed]:
         """How the backends that are up do: their queue as load, their calls' mean time."""
-        found = self._backend_figures()
+        found = backends_of(self._pages())
         limit = self._config.limits.backend_queue_bytes * len(self._keepers)
         return {
-            member.name: Observed(load=figures["queued_bytes"] / limit, latency_ms=figures["latency_ns"] / 1e6)
+            member.name: Observed(load=figures.queued_bytes / limit, latency_ms=figures.latency_ns / 1e6)
             for member in self._members()
-            if (figures := found.get(key_of(member))) is not None and figures["calls"]
+            if (figures := found.get(key_of(member))) is not None and figures.calls
         }
 
     # ---- parts
@@ -130,53 +129,35 @@ class RunningGateway:
     def _members(self) -> Sequence[Member]:
         return self._policy.view.members if self._policy else ()
 
-    def _backend_figures(self) -> dict[int, dict[str, int]]:
-        """Sums over the workers by key of the backend; `up` is the workers that can reach it, latency the worst."""
-        sums: dict[int, dict[str, int]] = {}
-        for page in self._pages():
-            for key, figures in page.backends().items():
-                known = sums.setdefault(key, {})
-                for name, value in figures.items():
-                    if name in {"items", "failed_items", "latency"}:
-                        known[name] = _add(known.get(name), value)
-                    elif name == "latency_ns":
-                        known[name] = max(known.get(name, 0), value)
-                    else:
-                        known[name] = known.get(name, 0) + int(value)
-        return sums
-
     def _backends(self) -> tuple[BackendStatus, ...]:
-        figures = self._backend_figures()
+        found = backends_of(self._pages())
         recent = self._recent.backend_items()
-        everything = sum(recent.values())
-        configured = {backend.address: backend for backend in self._config.backends}
+        everything = sum(recent.values()) or 1
         return tuple(
-            self._backend(member, configured.get(member.address), figures.get(key_of(member), {}),
-                          recent.get(key_of(member), 0) / everything if everything else 0.0)
+            self._backend(member, found.get(key, BackendSum()), recent.get(key, 0) / everything)
             for member in self._members()
+            for key in (key_of(member),)
         )
 
-    def _backend(
-        self, member: Member, config: BackendConfig | None, figures: Mapping[str, int], share: float
-    ) -> BackendStatus:
+    def _backend(self, member: Member, figures: BackendSum, share: float) -> BackendStatus:
         key = key_of(member)
-        up = bool(figures.get("up"))
+        up = figures.up > 0
         return BackendStatus(
             name=member.name,
             address=str(member.address),
             up=up,
-            reason="" if up else "not connected" if not figures.get("connects") else "connection lost, or passed over",
+            reason="" if up else "connection lost, or passed over" if figures.connects else "not connected",
             weight=member.weight,
             share=share,
-            queue_bytes=figures.get("queued_bytes", 0),
+            queue_bytes=figures.queued_bytes,
             queue_limit_bytes=self._config.limits.backend_queue_bytes * len(self._keepers),
-            calls_in_flight=figures.get("in_flight", 0),
+            calls_in_flight=figures.in_flight,
             latency_p50_ms=self._recent.backend_latency_ms(key, 0.5),
             latency_p99_ms=self._recent.backend_latency_ms(key, 0.99),
-            sent=_by_signal(figures.get("items")),
-            send_failed=_by_signal(figures.get("failed_items")),
-            retried=figures.get("retried", 0),
-            rerouted=figures.get("rerouted", 0),
+            sent=dict(figures.items),
+            send_failed=dict(figures.failed_items),
+            retried=figures.retried,
+            rerouted=figures.rerouted,
         )
 
 
@@ -195,20 +176,8 @@ def _worker(keeper: Keeper) -> WorkerStatus:
         alive=keeper.alive,
         heartbeat_age_s=keeper.heartbeat_age_s() if keeper.alive else 0.0,
         generation=keeper.generation,
-        connections=figures["connections"],
+        connections=figures.connections,
+        backends_up=sum(backend.up for backend in keeper.page.backends()),
         restarts=keeper.restarts,
         cpu_s=cpu_s,
     )
-
-
-def _add(one: object, other: object) -> object:
-    if one is None:
-        return other
-    assert isinstance(one, tuple) and isinstance(other, tuple)
-    return tuple(a + b for a, b in zip(one, other, strict=True))
-
-
-def _by_signal(items: object) -> dict[Signal, int]:
-    return dict(zip(SIGNALS, items, strict=True)) if isinstance(items, tuple) else {}
-
-

@@ -1,8 +1,8 @@
 """The keeper of one worker: starts its process, watches its heartbeat, closes its books, starts it again.
 
-    STOPPED --start--> RUNNING --exit, or killed for hanging--> (books closed) --backoff--> RUNNING
-                          |
-                          +--Drain--> DRAINING --exit--> STOPPED
+STOPPED --start--> RUNNING --exit, or killed for hanging--> (books closed) --backoff--> RUNNING
+                      |
+                      +--Drain--> DRAINING --exit--> STOPPED
 """
 
 from __future__ import annotations
@@ -12,18 +12,24 @@ import mmap
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from sidecar._native.ledger import PageReader, page_bytes
-from sidecar.orders import Applied, Drain, Drained, Refused, Start, Use, receive_report, send
+from sidecar.orders import Applied, Drain, Drained, Order, Refused, Start, Use, receive_report, send
 from sidecar.telemetry import log
 
 HUNG_S = 5.0
 """A heartbeat this old means that the worker hangs: it is killed, since its socket still gets its share of clients."""
+START_S = 30.0
+"""How long a worker may take to its first sign of life: on a busy machine Python alone takes seconds."""
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 10.0
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=256"}
+"""libnghttp2 allocates some hundred small blocks per turn; with longer lists at hand a request costs 5 % less."""
 STEADY_S = 30.0
 """After running this long, the next crash counts as the first one."""
 
@@ -42,17 +48,32 @@ class Shelf:
             os.close(fd)
 
 
+class Budget:
+    """The bytes that all workers together may hold: two words of shared memory, used and permitted."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.fd = os.memfd_create("spangate-budget", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, mmap.PAGESIZE)
+        self.words = mmap.mmap(self.fd, mmap.PAGESIZE)
+        struct.pack_into("QQ", self.words, 0, 0, limit_bytes)
+
+    def read(self) -> tuple[int, int]:
+        """(used, permitted)."""
+        used, permitted = struct.unpack_from("QQ", self.words)
+        return used, permitted
+
+
 class Keeper:
     """One worker. `changed` is called when it has applied a policy, died or drained."""
 
-    def __init__(self, index: int, version: str, budget_fd: int, budget: mmap.mmap, listeners: Sequence[int], shelf: Shelf) -> None:
+    def __init__(self, index: int, version: str, budget: Budget, listeners: Sequence[int], shelf: Shelf) -> None:
         self.index = index
         self.restarts = 0
         self.generation = 0
         self.refused = ""
         """Why the newest policy is not in use."""
         self._version = version
-        self._budget_fd, self._budget = budget_fd, budget
+        self._budget = budget
         self._listeners = list(listeners)
         self._shelf = shelf
         self._page_fd = os.memfd_create(f"spangate-page-{index}", os.MFD_CLOEXEC)
@@ -60,7 +81,8 @@ class Keeper:
         self.page = PageReader(mmap.mmap(self._page_fd, page_bytes()))
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
-        self._draining = False
+        self._stopping = asyncio.Event()
+        self._drain_s = 0.0
         self._started_s = 0.0
         self._crashes = 0
         self._life: asyncio.Task[None] | None = None
@@ -81,8 +103,10 @@ class Keeper:
 
     def heartbeat_age_s(self) -> float:
         """Since the last sign of life; counted from the start where there was none yet."""
-        beat_s = self.page.worker()["heartbeat_ns"] / 1e9
-        return time.monotonic() - max(beat_s, self._started_s)
+        return time.monotonic() - max(self._beat_s(), self._started_s)
+
+    def _beat_s(self) -> float:
+        return self.page.worker().heartbeat_ns / 1e9
 
     # ---- orders
 
@@ -96,7 +120,8 @@ class Keeper:
 
     def drain(self, timeout_s: float) -> None:
         """Tell it to finish; `wait` for the end."""
-        self._draining = True
+        self._drain_s = timeout_s
+        self._stopping.set()
         self._send(Drain(timeout_s))
 
     async def wait(self, timeout_s: float) -> None:
@@ -111,41 +136,45 @@ class Keeper:
 
     def kill(self) -> None:
         """End it the hard way."""
-        self._draining = self._draining or False
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
 
     def look(self) -> None:
         """Kill it if it hangs. Called a few times a second."""
-        if self.alive and self.heartbeat_age_s() > HUNG_S:
+        limit_s = HUNG_S if self._beat_s() > self._started_s else START_S
+        if self.alive and self.heartbeat_age_s() > limit_s:
             self._log.error("a worker hangs, it is killed", silent_s=round(self.heartbeat_age_s(), 1))
             self.kill()
 
     # ---- the process
 
     async def _live(self) -> None:
-        while not self._draining:
+        while not self._stopping.is_set():
             await self._run_once()
-            if self._draining:
+            if self._stopping.is_set():
                 return
             self.restarts += 1
             steady = time.monotonic() - self._started_s > STEADY_S
             self._crashes = 1 if steady else self._crashes + 1
-            await asyncio.sleep(min(BACKOFF_FIRST_S * 2 ** (self._crashes - 1), BACKOFF_MAX_S))
+            with suppress(TimeoutError):
+                pause_s = min(BACKOFF_FIRST_S * 2 ** (self._crashes - 1), BACKOFF_MAX_S)
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _run_once(self) -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        arguments = ["-m", "sidecar.worker", str(theirs.fileno()), str(os.getpid())]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sidecar.worker", str(theirs.fileno()), str(os.getpid()),
-                pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL,
+                sys.executable, *arguments, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL
             )
         self._started_s = time.monotonic()
         self._control = ours
         ours.setblocking(False)
-        send(ours, Start(self.index, self._version), [self._page_fd, self._budget_fd, *self._listeners])
+        self._send(Start(self.index, self._version), [self._page_fd, self._budget.fd, *self._listeners])
         self.use()
+        if self._stopping.is_set():  # since the process was begun
+            self._send(Drain(self._drain_s))
         loop.add_reader(ours.fileno(), self._hear)
         code = await self._process.wait()
         loop.remove_reader(ours.fileno())
@@ -159,12 +188,12 @@ class Keeper:
 
     def _close_books(self, code: int) -> None:
         lost, taken = self.page.bury()
-        PageReader.give_back(self._budget, taken)
-        if not self._draining or code != 0:
+        PageReader.give_back(self._budget.words, taken)
+        if not self._stopping.is_set() or code != 0:
             how = signal.Signals(-code).name if code < 0 else f"exit {code}"
             self._log.error("a worker died", how=how, dropped_items=lost)
 
-    def _send(self, order: Use | Drain, descriptors: Sequence[int] = ()) -> None:
+    def _send(self, order: Order, descriptors: Sequence[int] = ()) -> None:
         if self._control is None:
             return
         try:

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from typing import cast
 
 import psutil
 
@@ -69,21 +70,20 @@ def _free(family: int, where: tuple[object, ...]) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(where)
-            port: int = probe.getsockname()[1]
+            port = cast("int", probe.getsockname()[1])
         except OSError as error:
-            assert isinstance(where[1], int)
-            if error.errno != errno.EADDRINUSE or not _only_orphans(where[1]):
+            port = cast("int", where[1])
+            if error.errno != errno.EADDRINUSE or not _only_orphans(port):
                 raise
-            return where[1]
         return port
 
 
 def _only_orphans(port: int) -> bool:
-    """Whether everybody who listens on the port is a worker whose supervisor is dead (it serves on for a grace time)."""
+    """Whether all who listen on the port are workers whose supervisor is dead: they serve on for a grace time."""
     holders = [
         connection.pid
         for connection in psutil.net_connections(kind="tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
     ]
     return bool(holders) and all(pid is not None and _orphan(pid) for pid in holders)
 

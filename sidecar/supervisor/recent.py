@@ -27,13 +27,13 @@ class Sample:
         self.took: list[int] = []
         self.backends: dict[int, tuple[int, list[int]]] = {}
         for page in pages:
-            for requests, body_bytes, _, _, took, *_ in page.signals():
-                self.requests += requests
-                self.bytes += body_bytes
-                self.took = _added(self.took, took)
-            for key, figures in page.backends().items():
-                items, latency = self.backends.get(key, (0, []))
-                self.backends[key] = (items + sum(figures["items"]), _added(latency, figures["latency"]))
+            for row in page.signals():
+                self.requests += row.requests
+                self.bytes += row.body_bytes
+                self.took = _added(self.took, row.duration)
+            for backend in page.backends():
+                items, latency = self.backends.get(backend.key, (0, []))
+                self.backends[backend.key] = (items + sum(backend.items), _added(latency, backend.latency))
 
 
 class Recent:
@@ -90,5 +90,3 @@ def _added(one: Sequence[int], other: Sequence[int]) -> list[int]:
 
 def _differences(old: Sequence[int], new: Sequence[int]) -> list[int]:
     return [max(b - a, 0) for a, b in zip(old, new, strict=True)] if old else list(new)
-
-

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
-import os
 import signal
-import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
 
 from sidecar.admin.server import AdminServer
 from sidecar.config.load import Sources, load
-from sidecar.config.reload import reloaded
+from sidecar.config.reload import Reloaded, reloaded
 from sidecar.config.schema import GatewayConfig
 from sidecar.errors import ConfigInvalid, NoBackend
 from sidecar.model import RoutingStrategy, release
@@ -23,7 +20,7 @@ from sidecar.policy.policy import Policy
 from sidecar.routing.members import StaticMembers
 from sidecar.routing.view import View
 from sidecar.supervisor.gateway import RunningGateway
-from sidecar.supervisor.keeper import Keeper, Shelf
+from sidecar.supervisor.keeper import Budget, Keeper, Shelf
 from sidecar.supervisor.listeners import Listeners
 from sidecar.supervisor.weights import LiveWeights
 from sidecar.telemetry import log
@@ -53,17 +50,15 @@ class Supervisor:
     async def run(self) -> int:
         """Until told to stop; the exit code."""
         config = self._config
-        listeners = Listeners(config.listen, config.workers)
-        budget_fd = os.memfd_create("spangate-budget", os.MFD_CLOEXEC)
-        os.ftruncate(budget_fd, mmap.PAGESIZE)
-        budget = mmap.mmap(budget_fd, mmap.PAGESIZE)
-        struct.pack_into("QQ", budget, 0, 0, config.limits.memory_bytes)
+        listeners = self._listeners = Listeners(config.listen, config.workers)
+        budget = Budget(config.limits.memory_bytes)
         version = release()
         self._keepers = [
-            Keeper(index, version, budget_fd, budget, listeners.of(index), self._shelf)
-            for index in range(config.workers)
+            Keeper(index, version, budget, listeners.of(index), self._shelf) for index in range(config.workers)
         ]
-        self.gateway = RunningGateway(config, self._sources, self._keepers, budget, listeners.bound, version)
+        self.gateway = RunningGateway(
+            config, self._sources, self._keepers, budget, listen=listeners.bound, version=version
+        )
         admin = AdminServer(self.gateway, config.admin.listen)
         await admin.start()
         try:
@@ -76,8 +71,11 @@ class Supervisor:
                 self._every(WEIGHTS_S, self._reweigh)
             self._log.info(
                 "the gateway serves",
-                listen=", ".join(map(str, listeners.bound)), workers=config.workers, backends=len(config.backends),
-                routing=str(config.routing.strategy), sampling_rate=config.sampling.rate,
+                listen=", ".join(map(str, listeners.bound)),
+                workers=config.workers,
+                backends=len(config.backends),
+                routing=str(config.routing.strategy),
+                sampling_rate=config.sampling.rate,
             )
             await self._stop.wait()
             await self._drain()
@@ -107,21 +105,24 @@ class Supervisor:
     async def _reload(self) -> None:
         """SIGHUP: file, environment and flags are read again; what is wrong with them changes nothing."""
         try:
-            loaded = await asyncio.to_thread(load, self._sources.inputs)
-            if not loaded.config.backends:
-                raise NoBackend
-            new = reloaded(self._config, loaded.config)
+            new, sources = await asyncio.to_thread(self._read_again)
         except (ConfigInvalid, NoBackend) as error:
             self._log.error("the new configuration is refused, the old one stays", reason=str(error))
             return
         except OSError as error:
             self._log.error("the configuration cannot be read, the old one stays", reason=str(error))
             return
-        self._config, self._sources = new.config, loaded.sources
+        self._config, self._sources = new.config, sources
         log.configure(new.config.log.level, new.config.log.format)
         self._members.replace(new.config.backends)
         await self._publish()
         self._log.info("the configuration is reloaded", changed=list(new.live), after_restart=list(new.restart))
+
+    def _read_again(self) -> tuple[Reloaded, Sources]:
+        loaded = load(self._sources.inputs)
+        if not loaded.config.backends:
+            raise NoBackend
+        return reloaded(self._config, loaded.config), loaded.sources
 
     async def _reweigh(self) -> None:
         """`intelligent`: weights follow what the workers see; ownership moves only past the dead band."""
@@ -135,16 +136,16 @@ class Supervisor:
             keeper.look()
         self.gateway.tick()
 
-    def _every(self, period_s: float, act: Callable[[], object]) -> None:
+    def _every(self, period_s: float, act: Callable[[], Awaitable[None]]) -> None:
         async def forever() -> None:
             while not self._stop.is_set():
                 await asyncio.sleep(period_s)
-                await act()  # type: ignore[misc]
+                await act()
 
         self._task(forever())
 
-    def _task(self, what: object) -> None:
-        task = asyncio.get_running_loop().create_task(what)  # type: ignore[arg-type]
+    def _task(self, what: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(what)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -176,6 +177,7 @@ class Supervisor:
         self._log.info("draining", timeout_s=shutdown.drain_timeout_s)
         if shutdown.unready_for_s:
             await asyncio.sleep(shutdown.unready_for_s)
+        self._listeners.close()  # the workers' copies go with the order: nobody is left waiting in a backlog
         for keeper in self._keepers:
             keeper.drain(shutdown.drain_timeout_s)
         await asyncio.gather(*(keeper.wait(shutdown.drain_timeout_s + END_S) for keeper in self._keepers))
@@ -183,6 +185,12 @@ class Supervisor:
         for row in ledger.totals():
             self._log.info(
                 "final ledger",
-                signal=str(row.signal), received=row.received, forwarded=row.forwarded, sampled_out=row.sampled_out,
-                rejected=row.rejected, dropped=row.dropped_total, in_flight=row.in_flight, difference=row.difference,
+                signal=str(row.signal),
+                received=row.received,
+                forwarded=row.forwarded,
+                sampled_out=row.sampled_out,
+                rejected=row.rejected,
+                dropped=row.dropped_total,
+                in_flight=row.in_flight,
+                difference=row.difference,
             )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import starmap
 from typing import Final
 
-from sidecar._native.ledger import ANSWERED, DROPPED, PageReader
+from sidecar._native.ledger import ANSWERED, DROPPED, BackendRow, PageReader
 from sidecar.model import Signal
 from sidecar.snapshot import ErrorCount, Figures, Histogram, LedgerRow, LedgerSnapshot, RequestCount
 
@@ -24,15 +26,16 @@ def ledger_of(pages: Iterable[PageReader]) -> LedgerSnapshot:
     """The rows of all workers, added up by signal and service. Each row adds up at any instant, so do their sums."""
     sums: dict[tuple[int, str], list[int]] = {}
     for page in pages:
-        for signal, service, received, in_flight, forwarded, sampled_out, rejected, _, dropped in page.rows():
-            row = sums.setdefault((signal, service), [0] * (5 + len(DROPPED)))
-            for i, value in enumerate((received, in_flight, forwarded, sampled_out, rejected, *dropped)):
-                row[i] += value
+        for row in page.rows():
+            known = sums.setdefault((row.signal, row.service), [0] * (5 + len(DROPPED)))
+            values = (row.received, row.forwarded, row.sampled_out, row.rejected, row.in_flight, *row.dropped)
+            for i, value in enumerate(values):
+                known[i] += value
     return LedgerSnapshot(tuple(starmap(_row, sorted(sums.items()))))
 
 
 def _row(key: tuple[int, str], sums: list[int]) -> LedgerRow:
-    received, in_flight, forwarded, sampled_out, rejected, *dropped = sums
+    received, forwarded, sampled_out, rejected, in_flight, *dropped = sums
     return LedgerRow(
         signal=SIGNALS[key[0]],
         service=key[1],
@@ -52,26 +55,67 @@ def figures_of(pages: Sequence[PageReader]) -> Figures:
     durations: dict[str, Histogram] = {}
     batches = Histogram((), (0,), 0.0)
     for page in pages:
-        for signal, service, *_, count, _dropped in page.rows():
-            requests[signal, service] = requests.get((signal, service), 0) + count
-        for signal, (_, _, answered, took_ns, took, _, items, sizes) in zip(SIGNALS, page.signals(), strict=True):
-            for name, count in zip(ANSWERED, answered, strict=True):
+        for row in page.rows():
+            requests[row.signal, row.service] = requests.get((row.signal, row.service), 0) + row.requests
+        for signal, figures in zip(SIGNALS, page.signals(), strict=True):
+            for name, count in zip(ANSWERED, figures.answered, strict=True):
                 if name not in _GOOD and count:
                     refused[name] = refused.get(name, 0) + count
-            if sum(took):
-                one = histogram(took, 1e-6, took_ns / 1e9)
+            if sum(figures.duration):
+                one = histogram(figures.duration, 1e-6, figures.duration_sum_ns / 1e9)
                 durations[METHODS[signal]] = joined(durations.get(METHODS[signal]), one)
-            if sum(sizes):
-                batches = joined(batches if batches.bounds else None, histogram(sizes, 1.0, items))
+            if sum(figures.batch_size):
+                sizes = histogram(figures.batch_size, 1.0, figures.batch_items)
+                batches = joined(batches if batches.bounds else None, sizes)
     return Figures(
         requests=tuple(
-            RequestCount(signal=SIGNALS[signal], service=service, requests=count)
-            for (signal, service), count in sorted(requests.items())
+            RequestCount(signal=SIGNALS[number], service=service, requests=count)
+            for (number, service), count in sorted(requests.items())
         ),
         errors=tuple(ErrorCount(error_type=name, requests=count) for name, count in sorted(refused.items())),
         duration_s=durations,
         batch_items=batches,
     )
+
+
+@dataclass(slots=True)
+class BackendSum:
+    """What all workers say of one backend."""
+
+    up: int = 0
+    """The workers that can reach it."""
+    connects: int = 0
+    calls: int = 0
+    in_flight: int = 0
+    queued_bytes: int = 0
+    retried: int = 0
+    rerouted: int = 0
+    latency_ns: int = 0
+    """The worst of the moving averages."""
+    items: Counter[Signal] = field(default_factory=Counter)
+    failed_items: Counter[Signal] = field(default_factory=Counter)
+
+    def add(self, row: BackendRow) -> None:
+        """Takes what one worker says."""
+        self.up += row.up
+        self.connects += row.connects
+        self.calls += row.calls
+        self.in_flight += row.in_flight
+        self.queued_bytes += row.queued_bytes
+        self.retried += row.retried
+        self.rerouted += row.rerouted
+        self.latency_ns = max(self.latency_ns, row.latency_ns)
+        self.items.update(dict(zip(SIGNALS, row.items, strict=True)))
+        self.failed_items.update(dict(zip(SIGNALS, row.failed_items, strict=True)))
+
+
+def backends_of(pages: Iterable[PageReader]) -> dict[int, BackendSum]:
+    """The backends of all workers, by key."""
+    sums: dict[int, BackendSum] = {}
+    for page in pages:
+        for row in page.backends():
+            sums.setdefault(row.key, BackendSum()).add(row)
+    return sums
 
 
 def histogram(counts: Sequence[int], unit: float, total: float) -> Histogram:
@@ -93,7 +137,7 @@ def quantile(counts: Sequence[int], q: float) -> float:
     seen = 0
     for k, count in enumerate(counts):
         if count and seen + count >= wanted:
-            low = 2 ** (k - 1) if k else 0
-            return low + (2**k - low) * (wanted - seen) / count
+            low = (1 << k) >> 1
+            return low + ((1 << k) - low) * (wanted - seen) / count
         seen += count
     return 0.0

@@ -11,11 +11,14 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
-
 from sidecar.clock import Clock, SystemClock
 from sidecar.model import LogFormat, LogLevel
+from sidecar.telemetry.absent import absent
+
+# structlog takes rich for its tracebacks where it is installed. Ours are plain, and rich would cost each process 5 MB.
+with absent("rich"):
+    import structlog
+    from structlog.typing import FilteringBoundLogger, Processor
 
 Event = MutableMapping[str, Any]
 

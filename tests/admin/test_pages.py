@@ -1,15 +1,18 @@
-from collections.abc import AsyncIterator
+import io
+import json
+import logging
+from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import Application, Request
+import structlog
 
-from sidecar.admin.pages import PAGES, application
-from sidecar.model import Signal
-from sidecar.snapshot import LedgerRow, LedgerSnapshot, Question
+from sidecar.admin.pages import PAGES
+from sidecar.model import LogFormat, LogLevel, Signal
+from sidecar.snapshot import GatewayStatus, LedgerRow, LedgerSnapshot, Question
+from sidecar.telemetry import log
+from tests.admin.browser import Browser
 from tests.admin.fake_gateway import FakeGateway
-
-Client = TestClient[Request, Application]
 
 
 @pytest.fixture
@@ -18,36 +21,35 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-async def client(gateway: FakeGateway) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(application(gateway))) as client:
-        yield client
+def browser(gateway: FakeGateway) -> Browser:
+    return Browser(gateway)
 
 
-async def test_it_is_alive_whatever_else_is_the_matter(client: Client, gateway: FakeGateway) -> None:
+async def test_it_is_alive_whatever_else_is_the_matter(browser: Browser, gateway: FakeGateway) -> None:
     gateway.readiness = (False, "draining")
-    answer = await client.get("/healthz")
-    assert (answer.status, await answer.text()) == (200, "alive\n")
+    answer = await browser.get("/healthz")
+    assert (answer.status, answer.text) == (200, "alive\n")
 
 
-async def test_it_is_ready(client: Client) -> None:
-    assert (await client.get("/readyz")).status == 200
+async def test_it_is_ready(browser: Browser) -> None:
+    assert (await browser.get("/readyz")).status == 200
 
 
 @pytest.mark.parametrize("reason", ["draining", "no backend is up"])
-async def test_it_is_not_ready_and_says_why(client: Client, gateway: FakeGateway, reason: str) -> None:
+async def test_it_is_not_ready_and_says_why(browser: Browser, gateway: FakeGateway, reason: str) -> None:
     gateway.readiness = (False, reason)
-    answer = await client.get("/readyz")
-    assert (answer.status, await answer.text()) == (503, f"{reason}\n")
+    answer = await browser.get("/readyz")
+    assert (answer.status, answer.text) == (503, f"{reason}\n")
 
 
-async def test_metrics_are_in_the_format_of_prometheus(client: Client) -> None:
-    answer = await client.get("/metrics")
-    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert "spangate_backend_up" in await answer.text()
+async def test_metrics_are_in_the_format_of_prometheus(browser: Browser) -> None:
+    answer = await browser.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "spangate_backend_up" in answer.text
 
 
-async def test_the_ledger_has_rows_totals_and_difference(client: Client) -> None:
-    answer = await (await client.get("/ledger")).json()
+async def test_the_ledger_has_rows_totals_and_difference(browser: Browser) -> None:
+    answer = (await browser.get("/ledger")).json()
     assert answer["rows"][0] == {
         "signal": "traces",
         "service": "checkout",
@@ -66,51 +68,52 @@ async def test_the_ledger_has_rows_totals_and_difference(client: Client) -> None
     assert answer["difference"] == 0
 
 
-async def test_two_faults_of_the_ledger_do_not_cancel_out(client: Client, gateway: FakeGateway) -> None:
+async def test_two_faults_of_the_ledger_do_not_cancel_out(browser: Browser, gateway: FakeGateway) -> None:
     gateway.book = LedgerSnapshot(
         (
             LedgerRow(signal=Signal.TRACES, service="a", received=3),
             LedgerRow(signal=Signal.TRACES, service="b", forwarded=3),
         )
     )
-    answer = await (await client.get("/ledger")).json()
+    answer = (await browser.get("/ledger")).json()
     assert [row["difference"] for row in answer["rows"]] == [3, -3]
     assert answer["difference"] == 6
 
 
-async def test_status_is_json(client: Client) -> None:
-    answer = await (await client.get("/status")).json()
+async def test_status_is_json(browser: Browser) -> None:
+    answer = (await browser.get("/status")).json()
     assert answer["backends"][0]["sent"] == {"traces": 60, "logs": 1}
     assert answer["rates"]["received"] == 1234
 
 
-async def test_config_has_values_and_places(client: Client) -> None:
-    answer = await (await client.get("/config")).json()
+async def test_config_has_values_and_places(browser: Browser) -> None:
+    answer = (await browser.get("/config")).json()
     assert answer["delivery.ack"] == {"value": "forwarded", "source": "flag", "where": "--ack"}
     assert answer["backends[0].headers.api-key"]["value"] == "***"
 
 
-async def test_explain_asks_the_gateway(client: Client, gateway: FakeGateway) -> None:
+async def test_explain_asks_the_gateway(browser: Browser, gateway: FakeGateway) -> None:
     trace_id = "5B8EFFF798038103D269B633813FC60C"
-    answer = await client.get("/explain", params={"trace_id": trace_id, "service": "checkout", "signal": "logs"})
+    query = urlencode({"trace_id": trace_id, "service": "checkout", "signal": "logs"})
+    answer = await browser.get(f"/explain?{query}")
     assert gateway.question == Question(signal=Signal.LOGS, trace_id=trace_id.lower(), service="checkout")
-    assert (await answer.json())["owner"] == "blue"
+    assert answer.json()["owner"] == "blue"
 
 
 @pytest.mark.parametrize(
     "query", ["", "trace_id=12", "trace_id=" + "0" * 32, "trace_id=" + "g" * 32, "service=a&signal=spans", "service="]
 )
-async def test_explain_refuses_what_makes_no_sense(client: Client, query: str) -> None:
-    answer = await client.get(f"/explain?{query}")
+async def test_explain_refuses_what_makes_no_sense(browser: Browser, query: str) -> None:
+    answer = await browser.get(f"/explain?{query}")
     assert answer.status == 400
-    assert (await answer.json())["error"]
+    assert answer.json()["error"]
 
 
-async def test_the_index_names_every_page(client: Client) -> None:
-    text = await (await client.get("/")).text()
+async def test_the_index_names_every_page(browser: Browser) -> None:
+    text = (await browser.get("/")).text
     assert all(path in text for path in PAGES)
 
 
-async def test_nothing_can_be_changed(client: Client) -> None:
-    assert [(await client.post(path)).status for path in PAGES] == [405] * len(PAGES)
-    assert (await client.get("/nowhere")).status == 404
+async def test_nothing_can_be_changed(browser: Browser) -> None:
+    assert [(await browser.post(path)).status for path in PAGES] == [405] * len(PAGES)
+    assert (await browser.get("/nowhere")).status == 404

@@ -11,8 +11,9 @@ LAYERS = (
     {"scan"},
     {"sample", "route", "rendezvous"},
     {"batch"},
-    {"split", "answer", "client"},
+    {"split", "answer", "client", "fate", "sockets"},
     {"outbox", "server", "backends"},
+    {"ages"},
     {"engine"},
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}

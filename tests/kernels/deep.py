@@ -11,10 +11,7 @@ WIRE = {
     **dict.fromkeys(("double", "fixed64", "sfixed64"), FIXED64),
     **dict.fromkeys(("float", "fixed32", "sfixed32"), FIXED32),
 }
-NAMES = {
-    getattr(FieldDescriptor, f"TYPE_{name.upper()}"): name
-    for name in (*WIRE, "string", "bytes", "message")
-}
+NAMES = {getattr(FieldDescriptor, f"TYPE_{name.upper()}"): name for name in (*WIRE, "string", "bytes", "message")}
 
 
 class RefusedError(Exception):

@@ -72,7 +72,12 @@ class Maker:
 
     def span(self) -> Message:
         r = self.rng
-        out: Message = [(1, self.trace_id()), (2, r.randbytes(8)), (4, r.randbytes(8)), (5, b"GET /" + b"x" * r.randrange(9))]
+        out: Message = [
+            (1, self.trace_id()),
+            (2, r.randbytes(8)),
+            (4, r.randbytes(8)),
+            (5, b"GET /" + b"x" * r.randrange(9)),
+        ]
         out += [(6, r.randrange(6)), (7, float(r.random())), (8, float(r.random()))]
         out += [(9, self.attribute()) for _ in range(r.randrange(4))]
         if self.chance(0.3):
@@ -82,7 +87,10 @@ class Maker:
         if self.chance(0.05):
             out += [(15, self.status()), (3, r.choice(STATES).encode()), (1, self.trace_id())]
         if self.chance(0.1):
-            out += [(11, [(1, 0.5), (2, b"event"), (3, self.attribute())]), (13, [(1, r.randbytes(16)), (3, b"ot=th:8")])]
+            out += [
+                (11, [(1, 0.5), (2, b"event"), (3, self.attribute())]),
+                (13, [(1, r.randbytes(16)), (3, b"ot=th:8")]),
+            ]
         return out
 
     def status(self) -> Message:

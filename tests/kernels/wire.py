@@ -32,16 +32,14 @@ def read_varint(b: bytes, at: int, end: int, most: int = 10) -> tuple[int, int]:
         byte = b[at + i]
         v |= (byte & 127) << 7 * i
         if byte < 128:
-            if v >= 1 << 64:
-                raise MalformedError("a varint of more than 64 bits")
-            return v, at + i + 1
+            return v % (1 << 64), at + i + 1
     raise MalformedError(f"a varint of more than {most} bytes")
 
 
-def read_tag(b: bytes, at: int, end: int) -> tuple[int, int, int]:
+def read_tag(b: bytes, at: int, end: int, least: int = 1) -> tuple[int, int, int]:
     """Field number, wire type, and where the tag ends."""
     tag, at = read_varint(b, at, end, 5)
-    if tag >> 32 or tag < 8:
+    if tag >> 32 or tag >> 3 < least:
         raise MalformedError("no such field number")
     return tag >> 3, tag & 7, at
 
@@ -56,7 +54,7 @@ def fields(b: bytes, at: int = 0, end: int | None = None) -> Iterator[Field]:
         yield Field(number, kind, off, value, at)
 
 
-def skip_value(b: bytes, at: int, end: int, number: int, kind: int, depth: int = 1) -> tuple[int, int]:
+def skip_value(b: bytes, at: int, end: int, number: int, kind: int, *, depth: int = 1) -> tuple[int, int]:
     """Where the value proper begins, and where it ends."""
     value = at
     if kind == VARINT:
@@ -81,12 +79,12 @@ def skip_group(b: bytes, at: int, end: int, number: int, depth: int) -> int:
     if depth > MOST_GROUPS:
         raise MalformedError("groups too deep")
     while at < end:
-        inner, kind, at = read_tag(b, at, end)
+        inner, kind, at = read_tag(b, at, end, 0)  # which upb takes inside a group
         if kind == END_GROUP:
             if inner != number:
                 raise MalformedError("a group that another one's end closes")
             return at
-        _, at = skip_value(b, at, end, inner, kind, depth + 1)
+        _, at = skip_value(b, at, end, inner, kind, depth=depth + 1)
     raise MalformedError("a group without an end")
 
 

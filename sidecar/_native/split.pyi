@@ -1,0 +1,3 @@
+from sidecar._native.scan import Tick
+
+def split(tick: Tick) -> None: ...

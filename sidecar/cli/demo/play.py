@@ -1,0 +1,168 @@
+"""The demo from beginning to end: who is started when, what is shown meanwhile, and in which order all of it stops.
+
+backends -> gateway -> traffic ... traffic flushes -> gateway drains -> backends give their last count
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from threading import Event
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from sidecar.cli import admin
+from sidecar.cli.demo import screen
+from sidecar.cli.demo.books import Came, Order, Sent, faults
+from sidecar.cli.demo.child import Child, ChildFailed
+from sidecar.cli.demo.gateway import GatewayProcess
+from sidecar.errors import Exit, GatewayUnreachable
+from sidecar.model import Signal
+from sidecar.snapshot import GatewayStatus, LedgerRow, LedgerSnapshot
+
+BACKENDS = 3
+LOOK_S = 0.5
+START_S = 30.0
+FLUSH_S = 20.0
+DRAIN_S = 40.0
+
+
+class Play:
+    """One demo. `options` are those of `spangate run`, but for the backends."""
+
+    def __init__(self, options: Sequence[str], *, rate: int, seconds: float | None, plain: bool) -> None:
+        self._options = options
+        self._rate = rate
+        self._seconds = seconds
+        self._console = Console()
+        self._plain = plain or not self._console.is_terminal
+        self._stop = Event()
+        self._status = GatewayStatus(version="", region="", uptime_s=0.0, ready=False)
+        self._ledger = LedgerSnapshot()
+
+    def run(self) -> int:
+        """Until --seconds are over or somebody says stop; the exit code."""
+        with ExitStack() as stack, self._signals():
+            self._backends = Child("sidecar.cli.demo.backends", Came(), str(BACKENDS))
+            stack.callback(self._backends.kill)
+            self._traffic = Child("sidecar.cli.demo.traffic", Sent())
+            stack.callback(self._traffic.kill)
+            came = self._backends.wait_report(START_S)
+            named = [f"--backend={address},name=backend-{i}" for i, address in enumerate(came.addresses, 1)]
+            self._gateway = GatewayProcess([*self._options, *named])
+            stack.callback(self._gateway.kill)
+            if not self._gateway.wait_serving(START_S):
+                click.echo("\n".join(self._gateway.complaints), err=True)
+                return self._gateway.exit_code
+            self._wait_ready()
+            self._traffic.tell(Order(f"http://{self._gateway.listen}", self._rate))
+            if self._plain:
+                self._tell()
+            else:
+                self._show()
+            return self._close()
+
+    # ---- while it runs
+
+    def _wait_ready(self) -> None:
+        deadline_s = time.monotonic() + START_S
+        while not self._stop.wait(0.05) and not self._look() and time.monotonic() < deadline_s:
+            pass
+
+    def _look(self) -> bool:
+        """Ask the gateway how it is; whether it is ready. ChildFailed when one of the three has ended."""
+        self._backends.check()
+        self._traffic.check()
+        self._gateway.check()
+        try:
+            self._status = admin.ask(self._gateway.admin, "/status", GatewayStatus)
+            self._ledger = admin.ask(self._gateway.admin, "/ledger", LedgerSnapshot)
+        except GatewayUnreachable:
+            self._gateway.check()
+            raise
+        return self._status.ready
+
+    def _beats(self, period_s: float) -> Iterator[float]:
+        """A look every `period_s`; the seconds since the start."""
+        start_s = time.monotonic()
+        for beat in range(1, 1 << 62):
+            now_s = time.monotonic() - start_s
+            end_s = self._seconds if self._seconds is not None else now_s + period_s
+            if self._stop.wait(max(min(beat * period_s, end_s) - now_s, 0)):
+                return
+            now_s = time.monotonic() - start_s
+            self._look()
+            yield now_s
+            if self._seconds is not None and now_s >= self._seconds:
+                return
+
+    def _tell(self) -> None:
+        click.echo(f"the gateway serves {self._gateway.listen}, its admin http://{self._gateway.admin}/")
+        for at_s in self._beats(1.0):
+            click.echo(screen.line(at_s, self._status, self._row(), self._backends.said))
+
+    def _show(self) -> None:
+        ends = "Ctrl-C drains and ends" if self._seconds is None else f"ends after {self._seconds:g} s"
+        title = f"demo: five services and their SDKs make {self._rate:,} spans/s for a gateway; {ends}"
+        with Live(console=self._console, auto_refresh=False) as live:
+            for _ in self._beats(LOOK_S):
+                live.update(
+                    screen.frame(
+                        self._status,
+                        self._ledger,
+                        self._row(),
+                        self._traffic.said,
+                        self._backends.said,
+                        title=title,
+                        notice=self._gateway.trouble,
+                    ),
+                    refresh=True,
+                )
+
+    def _row(self) -> LedgerRow:
+        """The ledger of all traces."""
+        rows = [row for row in self._ledger.totals() if row.signal is Signal.TRACES]
+        return rows[0] if rows else LedgerRow(signal=Signal.TRACES, service="*")
+
+    # ---- the end
+
+    def _close(self) -> int:
+        """Traffic first, so that nothing new comes; the backends last, so that they have it all. The exit code."""
+        click.echo("\nthe traffic stops, the gateway drains ...")
+        sent = self._traffic.end(FLUSH_S)
+        self._look()
+        self._gateway.drain()
+        code = self._gateway.wait(DRAIN_S)
+        came = self._backends.end(START_S)
+        row = self._gateway.final(self._row())
+        self._console.print()
+        self._console.print(screen.final(row))
+        self._console.print()
+        self._console.print(screen.outside(row, sent, came, under_way=False))
+        if code != 0:
+            raise ChildFailed(f"the gateway ended with {code}", " | ".join(self._gateway.complaints[-3:]))
+        if found := faults(row, sent, came):
+            raise ChildFailed("; ".join(found))
+        return Exit.OK
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C, SIGTERM and a terminal that closes end the demo in order; the second time at once."""
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._stop.set()
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, stop) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Programs that nobody here wrote, through the gateway: what arrives is what they sent, byte by byte."""

@@ -1,0 +1,67 @@
+"""Differential fuzz of scan and sample: `python -m tests.kernels.fuzz --cases 1000000 --seed 1`.
+
+Every case goes by its own seed, so that a failure is reached at once again.  A request that fails is written to the
+corpus, which the tests replay; one that kills the process is left in build/fuzz.bin, where each is put first.
+"""
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+from tests.kernels.check import Bench
+from tests.kernels.generate import case
+from tests.kernels.judge import END, Policy, threshold_of
+
+CORPUS = Path(__file__).parent / "corpus"
+LAST = Path("build/fuzz.bin")
+
+
+def random_policy(rng: random.Random) -> Policy:
+    p = rng.choice([1.0, 1.0, 0.5, 0.5, 0.1, rng.random(), 1 / 256, 0.0])
+    policy = Policy(threshold_of(p, 4))
+    for name in (b"cart", b"checkout", b"unknown_service"):
+        if rng.random() < 0.2:
+            policy.services[name] = (rng.choice([0, END, rng.randrange(END), 8 << 52]), rng.randrange(3))
+    if rng.random() < 0.3:
+        policy.shed = [rng.choice([0, 0, 8 << 52, 15 << 52, END]) for _ in range(4)]
+    return policy
+
+
+def run(cases: int, seed: int, first: int = 0, *, report: bool = False) -> int:
+    """The number of requests that were taken; AssertionError, with the case in the corpus, where something differs."""
+    bench = Bench()
+    taken = 0
+    began = time.monotonic()
+    for i in range(first, first + cases):
+        rng = random.Random(seed * 1_000_003 + i)
+        signal, body = case(rng)
+        policy = random_policy(rng)
+        if report:
+            LAST.write_bytes(bytes([signal]) + body)
+        try:
+            taken += bench.check(signal, body, policy)
+        except AssertionError as e:
+            path = CORPUS / f"{seed}-{i}.bin"
+            path.write_bytes(bytes([signal]) + body)
+            e.add_note(f"seed {seed}, case {i}, {policy}, written to {path.name}")
+            raise
+        if report and (i + 1) % 50_000 == 0:
+            print(f"{i + 1 - first} cases, {taken} taken, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+    return taken
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    options = parser.parse_args()
+    LAST.parent.mkdir(exist_ok=True)
+    run(options.cases, options.seed, options.first, report=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
