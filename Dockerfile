@@ -1,6 +1,6 @@
 FROM python:3.12-slim-bookworm AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev libnghttp2-dev zlib1g-dev \
+    && apt-get install -y --no-install-recommends gcc libc6-dev libnghttp2-dev libdeflate-dev libisal-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
@@ -15,7 +15,7 @@ LABEL org.opencontainers.image.title="Spangate" \
       org.opencontainers.image.source="https://github.com/spangate/spangate" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libnghttp2-14 zlib1g \
+    && apt-get install -y --no-install-recommends libnghttp2-14 libdeflate0 libisal2 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin spangate
 COPY --from=build /opt/spangate /opt/spangate

@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 
 Options.warning_errors = True
 
-LIBRARIES = {"answer": ["nghttp2"], "client": ["nghttp2"], "gzip": ["z"], "server": ["nghttp2"], "sockets": ["nghttp2"]}
+LIBRARIES = {"answer": ["nghttp2"], "client": ["nghttp2"], "gzip": ["deflate", "isal"], "server": ["nghttp2"], "sockets": ["nghttp2"]}
 SANITIZE = os.environ.get("SPANGATE_SANITIZE") == "1"
 CFLAGS = ["-O3", "-g", "-fno-omit-frame-pointer", "-fno-strict-aliasing", "-Wno-unused-function"]
 if SANITIZE:

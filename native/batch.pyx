@@ -3,12 +3,15 @@
 A part is one request's share; its bytes are a message of their own, so a batch is their concatenation (a protobuf
 merge) and a part can be sent again, or elsewhere, alone.
 """
+from collections import namedtuple
+
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from _chunk cimport chunk_new, chunks_free, give, take
 from _pool cimport pool_put
 from _work cimport *
+from sidecar._native.core cimport WorkerCore
 
 cdef Batch* batch_new(Core* core, Backend* backend, uint8_t signal) noexcept nogil:
     cdef size_t cap
@@ -185,3 +188,33 @@ cdef void part_move(Core* core, Batch* source, uint32_t part, Batch* target) noe
     target.parts[k].request = p.request
     target.parts[k].rerouted = p.rerouted
     target.parts[k].late = p.late
+
+# ------------------------------------------------------------------ Python
+
+PartRow = namedtuple("PartRow", "body items services rerouted")
+
+cdef object part_row(Core* core, const Batch* b, const Part* p):
+    cdef bytearray body = bytearray(p.size)
+    cdef uint32_t i
+    part_copy(core, p, <uint8_t*><char*>body)
+    services = tuple([(b.entries[i].service, b.entries[i].items) for i in range(p.entry, p.entry + p.entries)])
+    return PartRow(bytes(body), p.items, services, p.rerouted != 0)
+
+def unsent(WorkerCore core not None, uint32_t slot, uint32_t signal):
+    """What gathers or waits for the backend of a slot, as a list of parts for each batch, oldest first; for tests."""
+    cdef Backend* backend = core.c.backends
+    cdef Batch* b
+    cdef list batches = []
+    while backend != NULL and backend.slot != slot:
+        backend = backend.next
+    if backend == NULL or signal >= SIGNAL_HEALTH:
+        raise LookupError(f"no backend in slot {slot}, or no signal {signal}")
+    b = backend.waiting.head
+    while b != NULL:
+        if b.signal == signal:
+            batches.append([part_row(core.c, b, &b.parts[i]) for i in range(b.nparts)])
+        b = b.next
+    b = backend.pending[signal]
+    if b != NULL and b.nparts:
+        batches.append([part_row(core.c, b, &b.parts[i]) for i in range(b.nparts)])
+    return batches

@@ -212,8 +212,8 @@ cdef inline void pass_resource(Tables* t, const Resource* resource, Tally* tally
 cdef void note_rejected(Request* r, uint64_t rejected) noexcept nogil:
     cdef char words[96]
     r.refused_items += <uint32_t>rejected
-    snprintf(words, sizeof(words), b"%u %s with a trace id that is not 16 bytes long", <unsigned int>rejected,
-             b"log records" if r.signal == SIGNAL_LOGS else b"spans")
+    snprintf(words, sizeof(words), b"%u %s%s with a trace id that is not 16 bytes long", <unsigned int>rejected,
+             b"log record" if r.signal == SIGNAL_LOGS else b"span", b"s" if rejected > 1 else b"")
     set_note(r, words)
 
 cdef void sample_doc(Tables* t, Doc* d, const SamplingTable* s, Shared* shared) noexcept nogil:

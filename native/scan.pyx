@@ -116,7 +116,11 @@ cdef class Tick:
     @staticmethod
     def of(int signal, bodies, WorkerCore core=None):
         """A tick whose ready list holds requests with these messages, numbered from 0, for tests and benchmarks."""
-        cdef Tick tick = Tick(WorkerCore(bytearray(sizeof(Page)), bytearray(16)) if core is None else core)
+        cdef Tick tick
+        if core is None:
+            core = WorkerCore(bytearray(sizeof(Page)), bytearray(16))
+            core.c.message_limit_bytes = 64 << 20
+        tick = Tick(core)
         for body in bodies:
             ready_push(tick.owner.c, tick.make(signal, body, 0, False))
         return tick

@@ -52,6 +52,7 @@ cdef int on_begin_headers(nghttp2_session* s, const nghttp2_frame* f, void* user
         c.open.conn_prev = r
     c.open = r
     c.nopen += 1
+    c.current = r
     nghttp2_session_set_stream_user_data(s, r.stream, r)
     if c.nopen == 1 and c.owed_bytes == 0 and budget_ratio(&c.core.pool) < 0.5:
         nghttp2_session_set_local_window_size(s, <uint8_t>NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW)
@@ -106,6 +107,12 @@ cdef void refuse_early(Conn* c, Request* r, uint8_t status, const char* words) n
 
 # ------------------------------------------------------------------ bodies
 
+cdef inline Request* request_of(Conn* c, nghttp2_session* s, int32_t stream) noexcept nogil:
+    """The request of a stream, mostly the one that the last frame was about; NULL when there is none."""
+    if c.current == NULL or c.current.stream != stream:
+        c.current = <Request*>nghttp2_session_get_stream_user_data(s, stream)
+    return c.current
+
 cdef bint append(Core* core, Request* r, const uint8_t* data, size_t n) noexcept nogil:
     """Adds to the body; buffers grow by classes, the first one after the length prefix."""
     cdef size_t want = r.len + n, told, cap
@@ -142,10 +149,7 @@ cdef bint too_large(Core* core, Request* r) noexcept nogil:
 cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const uint8_t* data, size_t n,
                        void* user) noexcept nogil:
     cdef Conn* c = <Conn*>user
-    cdef Request* r = c.current
-    if r == NULL or r.stream != stream:
-        r = <Request*>nghttp2_session_get_stream_user_data(s, stream)
-        c.current = r
+    cdef Request* r = request_of(c, s, stream)
     if r == NULL or r.refusing or r.queued:
         nghttp2_session_consume(s, stream, n)
         return 0
@@ -191,11 +195,11 @@ cdef int on_frame(nghttp2_session* s, const nghttp2_frame* f, void* user) noexce
     cdef uint8_t kind = f.hd.type
     if kind == NGHTTP2_DATA:
         if f.hd.flags & NGHTTP2_FLAG_END_STREAM:
-            r = <Request*>nghttp2_session_get_stream_user_data(s, f.hd.stream_id)
+            r = request_of(c, s, f.hd.stream_id)
             if r != NULL:
                 complete(c, r)
     elif kind == NGHTTP2_HEADERS:
-        r = <Request*>nghttp2_session_get_stream_user_data(s, f.hd.stream_id)
+        r = request_of(c, s, f.hd.stream_id)
         if r != NULL:
             if not r.headers_done:
                 begin_body(c, r)

@@ -6,12 +6,13 @@ protobuf's merge to the request without its dropped items; unknown fields surviv
 
 Two-phase: room is asked for at all owners before the first byte is written; without it the request is turned away whole.
 """
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc
+from libc.string cimport memcpy
 from _ledger cimport MAX_BACKENDS, book_rejected, book_dropped, DROP_CLIENT_GONE
 from _outcome cimport resolved, set_note, turn_away
-from _tables cimport OWNER_LAST, OWNER_NONE, OWNER_REJECTED, Doc, Edit, Frag, Item, Resource, Scope, Tables
+from _rewrite cimport frag_bytes, item_size, write_frags, write_item
+from _tables cimport OWNER_LAST, OWNER_NONE, OWNER_REJECTED, Doc, Item, Resource, Scope, Tables
 from _wire cimport len_size, write_short
 from _work cimport *
 from sidecar._native.batch cimport part_close, part_count, part_open, pending_for, reserve, root_of
@@ -20,7 +21,8 @@ from sidecar._native.scan cimport Tick
 cdef enum:
     TAG_RESOURCES = 0x0a      # resource_spans, resource_logs, resource_metrics: field 1
     TAG_SCOPES = 0x12         # scope_spans ...: field 2
-    TAG_ITEMS = 0x12          # spans ...: field 2
+    HEADER_BYTES = 6          # of a ResourceSpans or ScopeSpans: tag and length, at most
+    EDIT_BYTES = 40           # by which an edit may lengthen an item: `ot=th:` of 14 digits, and longer lengths
 
 cdef struct Owner:            # what one owner gets of the document, and of the resource being written
     Batch* batch              # NULL while it gets nothing
@@ -32,6 +34,8 @@ cdef struct Owner:            # what one owner gets of the document, and of the 
 
 cdef struct Work:
     Tables* t
+    size_t size               # of this document when it is written, at most
+    bint anew                 # resources are not copied as they came: their bytes are counted
     Owner* owners             # [MAX_BACKENDS]
     uint16_t touched[1024]    # owners of this document
     uint32_t ntouched
@@ -43,43 +47,6 @@ WORK.owners = <Owner*>calloc(MAX_BACKENDS, sizeof(Owner))
 if WORK.owners == NULL:
     raise MemoryError
 
-cdef inline uint32_t item_size(const Tables* t, const Item* it) noexcept nogil:
-    """Bytes of an item in the output, tag and length included."""
-    cdef Edit* edit
-    cdef uint32_t n
-    if it.edit == 0:
-        return it.end - it.off
-    edit = &t.edits[it.edit - 1]
-    n = it.end - it.content - (edit.cut_end - edit.cut_off) + edit.add_size
-    return 1 + len_size(n) + n
-
-cdef inline uint8_t* write_item(const Tables* t, const uint8_t* body, const Item* it, uint8_t* w) noexcept nogil:
-    """An edited item: its content without the cut, then the addition."""
-    cdef Edit* edit = &t.edits[it.edit - 1]
-    cdef uint32_t cut = edit.cut_end - edit.cut_off
-    cdef uint32_t n = it.end - it.content
-    w[0] = TAG_ITEMS
-    w = write_short(w + 1, n - cut + edit.add_size)
-    if cut:
-        n = edit.cut_off - it.content
-        memcpy(w, body + it.content, n)
-        w += n
-        n = it.end - edit.cut_end
-        memcpy(w, body + edit.cut_end, n)
-    else:
-        memcpy(w, body + it.content, n)
-    w += n
-    memcpy(w, t.arena + edit.add_off, edit.add_size)
-    return w + edit.add_size
-
-cdef inline uint8_t* write_frags(const Tables* t, const uint8_t* body, uint32_t first, uint32_t n, uint8_t* w) noexcept nogil:
-    cdef uint32_t i, size
-    for i in range(first, first + n):
-        size = t.frags[i].end - t.frags[i].off
-        memcpy(w, body + t.frags[i].off, size)
-        w += size
-    return w
-
 cdef inline Owner* owner_of(Work* k, const Doc* d, uint16_t number) noexcept nogil:
     """The owner's record, with a part of this document opened at the first use."""
     cdef Owner* o = &k.owners[number]
@@ -88,7 +55,7 @@ cdef inline Owner* owner_of(Work* k, const Doc* d, uint16_t number) noexcept nog
     cdef Backend* backend
     if o.batch == NULL:
         backend = core.owners[number]
-        o.batch = pending_for(core, backend, r.signal, d.size)
+        o.batch = pending_for(core, backend, r.signal, k.size)
         if core.queued_ack and r.parent == NULL and not r.judged:
             o.part = part_open(core, o.batch, NULL, core.now_ns + core.queue_age_ns)
         elif r.parent == NULL and r.judged:
@@ -101,13 +68,6 @@ cdef inline Owner* owner_of(Work* k, const Doc* d, uint16_t number) noexcept nog
         if d.frags:               # fields of the request that we do not know
             write_frags(k.t, d.body, d.frag0, d.frags, reserve(core, o.batch, frag_bytes(k.t, d)))
     return o
-
-cdef inline size_t frag_bytes(const Tables* t, const Doc* d) noexcept nogil:
-    cdef size_t n = 0
-    cdef uint32_t i
-    for i in range(d.frag0, d.frag0 + d.frags):
-        n += t.frags[i].end - t.frags[i].off
-    return n
 
 cdef inline void scope_sizes(Work* k, const Scope* scope, uint32_t first, uint32_t last) noexcept nogil:
     """Adds up, for each owner in k.local, the bytes of its items of one scope; headers not included."""
@@ -167,7 +127,7 @@ cdef void write_resource(Work* k, const Doc* d, const Resource* rs, uint32_t fir
     cdef Item* it
     cdef Scope* scope
     cdef uint8_t* w
-    cdef bint plain = True
+    cdef bint plain = not k.anew
     if a < first:
         a = first
     if b > last:
@@ -243,50 +203,59 @@ cdef void split_range(Work* k, const Doc* d, uint32_t first, uint32_t last) noex
             write_resource(k, d, rs, first, last)
     close_parts(k)
 
+cdef void refuse_item(Tables* t, Request* r, const Resource* rs, Item* it) noexcept nogil:
+    """An item that does not fit into any message to its backend."""
+    it.owner = OWNER_REJECTED
+    r.refused_items += it.units
+    if r.status == GRPC_OK:
+        r.status = GRPC_RESOURCE_EXHAUSTED
+    set_note(r, b"an item is larger than its backend takes")
+    if root_of(r).conn != NULL:
+        book_rejected(t.core.ledger, r.signal, rs.service, it.units)
+    else:
+        book_dropped(t.core.ledger, r.signal, rs.service, it.units, DROP_CLIENT_GONE)
+
 cdef void split_large(Work* k, Doc* d, size_t limit) noexcept nogil:
     """A request over the message limit of its backends: several parts, each of neighbouring items that fit.
 
-    The estimate takes every header along with every part, so that no part is larger than the limit; an item that does
-    not fit alone can never be sent and is refused for good.
+    What is counted is what would go to one owner that gets all of them, so that no part is larger than the limit.
     """
     cdef Tables* t = k.t
-    cdef Request* r = d.request
-    cdef size_t overhead = frag_bytes(t, d), used, size, head
-    cdef uint32_t i, j, first = d.item0
+    cdef size_t overhead = frag_bytes(t, d), used = overhead, around, size
+    cdef uint32_t i, j, n, first = d.item0
     cdef Resource* rs
+    cdef Scope* scope
     cdef Item* it
-    used = overhead
+    k.size = limit
+    k.anew = True
     for i in range(d.resource0, d.resource0 + d.resources):
         rs = &t.resources[i]
-        head = rs.frag_bytes + 16
+        used += HEADER_BYTES + rs.frag_bytes
         for j in range(rs.scope0, rs.scope0 + rs.scopes):
-            head += t.scopes[j].frag_bytes + 16
-        used += head
-        for j in range(rs.item0, rs.item0 + rs.items):
-            it = &t.items[j]
-            if it.owner >= OWNER_LAST:
-                continue
-            size = item_size(t, it)
-            if overhead + head + size > limit:
-                it.owner = OWNER_REJECTED
-                r.refused_items += it.units
-                if r.status == GRPC_OK:
-                    r.status = GRPC_RESOURCE_EXHAUSTED
-                set_note(r, b"an item is larger than its backend takes")
-                if root_of(r).conn != NULL:
-                    book_rejected(t.core.ledger, r.signal, rs.service, it.units)
-                else:
-                    book_dropped(t.core.ledger, r.signal, rs.service, it.units, DROP_CLIENT_GONE)
-                continue
-            if used + size > limit:
-                split_range(k, d, first, j)
-                first = j
-                used = overhead + head
-            used += size
+            scope = &t.scopes[j]
+            used += HEADER_BYTES + scope.frag_bytes
+            around = overhead + 2 * HEADER_BYTES + rs.frag_bytes + scope.frag_bytes
+            for n in range(scope.item0, scope.item0 + scope.items):
+                it = &t.items[n]
+                if it.owner >= OWNER_LAST:
+                    continue
+                size = item_size(t, it)
+                if around + size > limit:
+                    refuse_item(t, d.request, rs, it)
+                    continue
+                if used + size > limit:
+                    split_range(k, d, first, n)
+                    first = n
+                    used = around
+                used += size
     split_range(k, d, first, d.item0 + d.items)
+    k.anew = False
 
-cdef int room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) noexcept nogil:
-    """1 = every kept item has an owner, and every owner room for the whole document; only[0] = the owner if there is one alone, else OWNER_LAST."""
+cdef bint room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) noexcept nogil:
+    """Whether every kept item has an owner, and every owner room for the whole document.
+
+    only: the owner of all of them, or OWNER_LAST; limit: the smallest message that one of the owners still takes.
+    """
     cdef Tables* t = k.t
     cdef uint32_t i
     cdef uint16_t owner, last = OWNER_LAST
@@ -296,7 +265,7 @@ cdef int room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) no
     for i in range(d.item0, d.item0 + d.items):
         owner = t.items[i].owner
         if owner == OWNER_NONE:
-            return 0                  # no member has a weight
+            return False              # no member has a weight
         if owner == last or owner >= OWNER_LAST:
             continue
         if last == OWNER_LAST:
@@ -305,11 +274,11 @@ cdef int room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) no
             only[0] = OWNER_LAST
         last = owner
         backend = t.core.owners[owner]
-        if backend.queued_bytes + d.size > backend.queue_limit_bytes and backend.queued_bytes:
-            return 0
+        if backend.queued_bytes + k.size > backend.queue_limit_bytes and backend.queued_bytes:
+            return False
         if backend.message_limit_bytes < limit[0]:
             limit[0] = backend.message_limit_bytes
-    return 1
+    return True
 
 cdef void split_doc(Work* k, Doc* d) noexcept nogil:
     cdef Tables* t = k.t
@@ -323,6 +292,7 @@ cdef void split_doc(Work* k, Doc* d) noexcept nogil:
     if d.kept == 0:
         resolved(core, r)
         return
+    k.size = d.size + <size_t>d.edited * EDIT_BYTES
     if not room_at_owners(k, d, &only, &limit):
         unbook(t, d)
         turn_away(core, r, core.retry_after_ms, b"no backend has room for the request")
@@ -332,7 +302,7 @@ cdef void split_doc(Work* k, Doc* d) noexcept nogil:
         for i in range(d.item0, d.item0 + d.items):
             if t.items[i].owner < OWNER_LAST:
                 r.ok_items += t.items[i].units
-    if d.size > limit:
+    if k.size > limit:
         split_large(k, d, limit)
     elif only < OWNER_LAST and d.kept == d.items and d.edited == 0 and d.dropped == 0:
         o = owner_of(k, d, only)

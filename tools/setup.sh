@@ -61,6 +61,8 @@ missing_packages() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "$name-venv"
     [ -f "$include/Python.h" ] || echo "$name-dev"
     compiles nghttp2/nghttp2.h || echo libnghttp2-dev
+    compiles libdeflate.h || echo libdeflate-dev
+    compiles isa-l/igzip_lib.h || echo libisal-dev
     compiles zlib.h || echo zlib1g-dev
     command -v git >/dev/null || echo git # tests/house asks it for the list of files
 }

@@ -14,7 +14,7 @@ from sidecar.errors import QuestionInvalid
 from sidecar.model import Signal
 from sidecar.ports import Gateway
 from sidecar.snapshot import LedgerRow, Question
-from sidecar.telemetry import log, metrics
+from sidecar.telemetry import log
 
 Page = Callable[[Gateway, Request], Response]
 
@@ -37,6 +37,8 @@ def readyz(gateway: Gateway, _request: Request) -> Response:
 
 def metrics_page(gateway: Gateway, _request: Request) -> Response:
     """All metrics, for Prometheus."""
+    from sidecar.telemetry import metrics  # here, since the client takes 2 MB, which who does not scrape need not pay
+
     return Response(metrics.render(gateway), media_type=metrics.CONTENT_TYPE)
 
 

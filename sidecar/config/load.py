@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from sidecar.config import yaml_file
 from sidecar.config.decode import Decoder
 from sidecar.config.given import DEFAULT, NOTHING, Given, Items, Keys, Origin, Source, Text, overlaid, planted
 from sidecar.config.reference import FLAGS, settings
@@ -64,7 +63,7 @@ def load(inputs: Inputs, rules: Iterable[Rule] = RULES, advice: Iterable[Rule] =
     backends is no problem here: only who wants to run it needs one.
     """
     problems: list[Problem] = []
-    tree = yaml_file.read(inputs.file, problems) if inputs.file else NOTHING
+    tree = _file(inputs.file, problems) if inputs.file else NOTHING
     tree = overlaid(tree, _environment(inputs.environment))
     tree = overlaid(tree, _flags(inputs.flags))
     decoder = Decoder(problems)
@@ -76,6 +75,12 @@ def load(inputs: Inputs, rules: Iterable[Rule] = RULES, advice: Iterable[Rule] =
         raise ConfigInvalid(sorted(problems, key=lambda problem: (problem.source, problem.line or 0)))
     found = [_placed(problem, sources) for rule in advice for problem in rule.broken(config, ())]
     return Loaded(config, sources, (*found, *_strangers(inputs.environment)))
+
+
+def _file(file: Path, problems: list[Problem]) -> Keys:
+    from sidecar.config import yaml_file  # here, so that who has no file does not pay for PyYAML either
+
+    return yaml_file.read(file, problems)
 
 
 def _environment(environment: Mapping[str, str]) -> Keys:

@@ -1,16 +1,11 @@
-import io
-import json
-import logging
-from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-import structlog
+from structlog.testing import capture_logs
 
 from sidecar.admin.pages import PAGES
-from sidecar.model import LogFormat, LogLevel, Signal
-from sidecar.snapshot import GatewayStatus, LedgerRow, LedgerSnapshot, Question
-from sidecar.telemetry import log
+from sidecar.model import Signal
+from sidecar.snapshot import LedgerRow, LedgerSnapshot, Question
 from tests.admin.browser import Browser
 from tests.admin.fake_gateway import FakeGateway
 
@@ -109,11 +104,41 @@ async def test_explain_refuses_what_makes_no_sense(browser: Browser, query: str)
     assert answer.json()["error"]
 
 
+async def test_of_what_is_given_twice_the_first_counts(browser: Browser, gateway: FakeGateway) -> None:
+    assert (await browser.get("/explain?service=cart&service=checkout")).status == 200
+    assert gateway.question == Question(service="cart")
+
+
+@pytest.mark.parametrize("page", ["/ledger", "/status", "/config", "/explain?service=cart", "/explain"])
+async def test_json_is_one_line(browser: Browser, page: str) -> None:
+    answer = await browser.get(page)
+    assert answer.headers == {"content-type": "application/json", "content-length": str(len(answer.body))}
+    assert answer.body.endswith(b"\n")
+    assert answer.body.count(b"\n") == 1
+
+
 async def test_the_index_names_every_page(browser: Browser) -> None:
     text = (await browser.get("/")).text
     assert all(path in text for path in PAGES)
 
 
 async def test_nothing_can_be_changed(browser: Browser) -> None:
-    assert [(await browser.post(path)).status for path in PAGES] == [405] * len(PAGES)
-    assert (await browser.get("/nowhere")).status == 404
+    answers = [await browser.post(path) for path in PAGES]
+    assert [answer.status for answer in answers] == [405] * len(PAGES)
+    assert {(answer.headers["allow"], answer.text) for answer in answers} == {("GET,HEAD", "405: Method Not Allowed")}
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/healthz/", "//healthz", ""])
+async def test_there_is_nothing_else(browser: Browser, path: str) -> None:
+    answer = await browser.get(path)
+    assert (answer.status, answer.text) == (404, "404: Not Found")
+
+
+async def test_a_page_that_fails_tells_the_log_and_not_the_client(browser: Browser, gateway: FakeGateway) -> None:
+    gateway.now = object()  # type: ignore[assignment]
+    with capture_logs() as logged:
+        answer = await browser.get("/status")
+    assert (answer.status, answer.text) == (500, "500: Internal Server Error")
+    assert [(event["event"], event["page"], event["log_level"]) for event in logged] == [
+        ("a page failed", "/status", "error")
+    ]

@@ -10,7 +10,18 @@ from sidecar.cli import COMMANDS, command
 from sidecar.errors import Exit, NoBackend, SpangateError
 from tests.cli.command_line import spangate
 
-HEAVY = ("msgspec", "yaml", "rich", "aiohttp", "structlog", "prometheus_client", "asyncio", "uvloop", "grpc")
+HEAVY = (
+    "msgspec",
+    "yaml",
+    "rich",
+    "starlette",
+    "uvicorn",
+    "structlog",
+    "prometheus_client",
+    "asyncio",
+    "uvloop",
+    "grpc",
+)
 AT_ONCE_S = 0.15
 WRITTEN = [name for name in COMMANDS if importlib.util.find_spec(f"sidecar.cli.{name}")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,14 +12,15 @@ from pathlib import Path
 from tests.harness.patience import free_port, listens, until
 
 
-
 @contextmanager
-def program(command: Sequence[str | Path], port: int) -> Iterator[None]:
+def program(command: Sequence[str | Path], port: int, **environment: str) -> Iterator[None]:
     """Runs it until the end of the `with`; inside, it listens on `port`."""
     with tempfile.TemporaryDirectory(prefix="spangate-program-") as folder:
         path = Path(folder) / "log"
         with path.open("wb") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=os.environ | environment
+            )
         try:
             until(lambda: process.poll() is not None or listens(port), f"{command[0]} listens")
             assert process.poll() is None, path.read_text()
@@ -35,19 +37,29 @@ def program(command: Sequence[str | Path], port: int) -> Iterator[None]:
                 process.wait()
 
 
+BATCH = "batch: {timeout: 20ms}"
+"""The batch processor, quicker than by default."""
+
+
 class Collector:
-    """A Collector that listens on `port` and exports to one address, all three signals.
+    """A Collector that listens on `port` and exports to an address, and another one `beside`; all three signals.
 
     Its exporter has the defaults (gzip, queue, retries), but that retries begin sooner.
     """
 
-    def __init__(self, binary: Path, target: str, processors: str = "", *, pipelines: str = "traces logs metrics") -> None:
+    def __init__(
+        self,
+        binary: Path,
+        target: str,
+        processor: str = "",
+        *,
+        beside: str = "",
+        pipelines: str = "traces logs metrics",
+    ) -> None:
         self.port = free_port()
-        self._binary, self._target, self._processors, self._pipelines = binary, target, processors, pipelines
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        self.address = f"127.0.0.1:{self.port}"
+        self._binary, self._processor, self._pipelines = binary, processor, pipelines.split()
+        self._targets = {"otlp_grpc": target} | ({"otlp_grpc/beside": beside} if beside else {})
 
     @contextmanager
     def running(self) -> Iterator[Collector]:
@@ -59,22 +71,21 @@ class Collector:
                 yield self
 
     def _config(self) -> str:
-        names = ", ".join(line.split(":")[0].strip() for line in self._processors.splitlines() if line.strip())
-        pipeline = f"{{receivers: [otlp], processors: [{names}], exporters: [otlp_grpc]}}"
-        lines = [
-            f"receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{self.address}'}}}}}}}}",
-            *(["processors:", *(f"  {line.strip()}" for line in self._processors.splitlines() if line.strip())]),
-            "exporters:",
-            f"  otlp_grpc: {{endpoint: '{self._target}', tls: {{insecure: true}},",
-            "    retry_on_failure: {initial_interval: 100ms}}",
-            "service:",
-            "  telemetry: {metrics: {level: none}, logs: {level: warn}}",
-            "  pipelines:",
-            *(f"    {name}: {pipeline}" for name in self._pipelines.split()),
-        ]
-        return "\n".join(line for line in lines if line != "processors:" or names)
-
-
-def batches() -> str:
-    """The batch processor, quick."""
-    return "batch: {timeout: 20ms}"
+        processors = self._processor.split(":")[0]
+        pipeline = f"{{receivers: [otlp], processors: [{processors}], exporters: [{', '.join(self._targets)}]}}"
+        return "\n".join(
+            [
+                f"receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{self.address}'}}}}}}}}",
+                f"processors: {{{self._processor}}}",
+                "exporters:",
+                *(
+                    f"  {name}: {{endpoint: '{address}', tls: {{insecure: true}}, "
+                    "retry_on_failure: {initial_interval: 100ms}}"
+                    for name, address in self._targets.items()
+                ),
+                "service:",
+                "  telemetry: {metrics: {level: none}, logs: {level: warn}}",
+                "  pipelines:",
+                *(f"    {name}: {pipeline}" for name in self._pipelines),
+            ]
+        )

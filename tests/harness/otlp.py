@@ -5,7 +5,7 @@ A protobuf library would put unknown fields in another place; what is compared h
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sidecar.model import Signal
@@ -125,7 +125,7 @@ def metrics(n: int, service: str = "shop") -> bytes:
     return request(made, service)
 
 
-MAKE = {Signal.TRACES: spans, Signal.LOGS: logs, Signal.METRICS: metrics}
+MAKE: dict[Signal, Callable[..., bytes]] = {Signal.TRACES: spans, Signal.LOGS: logs, Signal.METRICS: metrics}
 
 
 def trace_owners(bodies: Mapping[str, Sequence[bytes]]) -> dict[bytes, set[str]]:

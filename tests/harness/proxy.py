@@ -104,7 +104,9 @@ class Proxy:
                 end.transport.abort()
                 self._writers.discard(end)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tap: bytearray | None = None) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tap: bytearray | None = None
+    ) -> None:
         while True:
             piece = await reader.read(PIECE)
             await self._open.wait()

@@ -18,12 +18,12 @@ class Message(NamedTuple):
     body: bytes
 
 
-def messages(connections: Iterable[bytes]) -> list[Message]:
+def messages(connections: Iterable[bytes | bytearray]) -> list[Message]:
     """What clients sent over these connections, as far as it is whole."""
     return [message for sent in connections for data in _streams(bytes(sent)).values() for message in _messages(data)]
 
 
-def bodies(connections: Iterable[bytes]) -> list[bytes]:
+def bodies(connections: Iterable[bytes | bytearray]) -> list[bytes]:
     """The same, decompressed and without how it travelled."""
     return [message.body for message in messages(connections)]
 

@@ -20,7 +20,7 @@ RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 
 OUTSIDE = {"libc", "posix", "cpython", "cython"}  # what Cython ships
 PACKAGES = ("sidecar._native.", "sidecar.")  # either spelling of our own, or none at all
-NOT_NATIVE = {"asyncio", "uvloop", "grpc", "aiohttp", "socket", "threading", "logging", "structlog"}
+NOT_NATIVE = {"asyncio", "uvloop", "grpc", "starlette", "uvicorn", "socket", "threading", "logging", "structlog"}
 
 _FROM = re.compile(r"^\s*from\s+(?P<module>[\w.]+)\s+(?P<kind>cimport|import)\s+(?P<names>\([^)]*\)|.*)", re.MULTILINE)
 _PLAIN = re.compile(r"^\s*(?P<kind>cimport|import)\s+(?P<names>.*)", re.MULTILINE)

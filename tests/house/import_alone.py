@@ -12,14 +12,15 @@ from contextlib import suppress
 
 LIBRARIES = (
     "asyncio",
-    "aiohttp",
     "click",
     "msgspec",
     "orjson",
     "prometheus_client",
     "psutil",
     "rich",
+    "starlette.responses",
     "structlog",
+    "uvicorn",
     "yaml",
 )
 

@@ -28,7 +28,7 @@ def told(body: Iterable[ast.stmt]) -> dict[str, ast.stmt]:
             found[node.name] = node
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found[node.target.id] = node
-    return {name: found[name] for name in public(found)}
+    return {name: node for name, node in found.items() if not name.startswith("_")}
 
 
 def seen(module: ModuleType) -> set[str]:
@@ -60,7 +60,9 @@ def test_a_stub_has_the_names_of_its_module(path: str) -> None:
 
 
 def test_what_is_missing_is_seen() -> None:
-    stub = told(ast.parse("LIMIT: int\n_HIDDEN: int\nclass A:\n    def f(self) -> None: ...\ndef g() -> None: ...").body)
+    stub = told(
+        ast.parse("LIMIT: int\n_HIDDEN: int\nclass A:\n    def f(self) -> None: ...\ndef g() -> None: ...").body
+    )
     assert set(stub) == {"LIMIT", "A", "g"}
     module = ModuleType("m")
     module.__dict__.update(LIMIT=1, h=told, math=import_module("math"), _hidden=2)

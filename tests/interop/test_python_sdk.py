@@ -1,5 +1,4 @@
 import time
-from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -17,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from sidecar.model import Signal
-from tests.interop.lane import Lane, lane
+from tests.interop.lane import Lane
 
 pytestmark = pytest.mark.process
 
@@ -31,18 +30,12 @@ def compression(request: pytest.FixtureRequest) -> grpc.Compression:
     return found
 
 
-@pytest.fixture
-def gateway() -> Iterator[Lane]:
-    with lane() as made:
-        yield made
+def compressed(lane: Lane) -> set[bool]:
+    return {message.compressed for message in lane.messages()}
 
 
-def compressed(gateway: Lane) -> set[bool]:
-    return {message.compressed for message in gateway.messages()}
-
-
-def test_traces(gateway: Lane, compression: grpc.Compression) -> None:
-    exporter = OTLPSpanExporter(gateway.address, insecure=True, compression=compression)
+def test_traces(lane: Lane, compression: grpc.Compression) -> None:
+    exporter = OTLPSpanExporter(lane.address, insecure=True, compression=compression)
     provider = TracerProvider(resource=RESOURCE)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     tracer, other = provider.get_tracer("one", "1.2"), provider.get_tracer("other")
@@ -52,13 +45,13 @@ def test_traces(gateway: Lane, compression: grpc.Compression) -> None:
             with other.start_as_current_span("SELECT", links=[Link(parent.get_span_context(), {"a": "b"})]) as child:
                 child.set_status(Status(StatusCode.ERROR, "no such row"))
     provider.shutdown()
-    gateway.settle(Signal.TRACES, at_least=400)
-    assert all(sink.received for sink in gateway.sinks)
-    assert compressed(gateway) == {compression is grpc.Compression.Gzip}
+    lane.settle(Signal.TRACES, at_least=400)
+    assert all(sink.received for sink in lane.sinks)
+    assert compressed(lane) == {compression is grpc.Compression.Gzip}
 
 
-def test_logs(gateway: Lane, compression: grpc.Compression) -> None:
-    exporter = OTLPLogExporter(gateway.address, insecure=True, compression=compression)
+def test_logs(lane: Lane, compression: grpc.Compression) -> None:
+    exporter = OTLPLogExporter(lane.address, insecure=True, compression=compression)
     provider = LoggerProvider(resource=RESOURCE)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     logger = provider.get_logger("shop.cart")
@@ -70,12 +63,12 @@ def test_logs(gateway: Lane, compression: grpc.Compression) -> None:
             attributes={"i": i},
         )
     provider.shutdown()
-    gateway.settle(Signal.LOGS, at_least=200)
-    assert compressed(gateway) == {compression is grpc.Compression.Gzip}
+    lane.settle(Signal.LOGS, at_least=200)
+    assert compressed(lane) == {compression is grpc.Compression.Gzip}
 
 
-def test_metrics(gateway: Lane, compression: grpc.Compression) -> None:
-    exporter = OTLPMetricExporter(gateway.address, insecure=True, compression=compression)
+def test_metrics(lane: Lane, compression: grpc.Compression) -> None:
+    exporter = OTLPMetricExporter(lane.address, insecure=True, compression=compression)
     provider = MeterProvider([PeriodicExportingMetricReader(exporter)], RESOURCE)
     meter = provider.get_meter("shop.cart")
     counter, histogram = meter.create_counter("orders"), meter.create_histogram("latency", "ms")
@@ -84,6 +77,6 @@ def test_metrics(gateway: Lane, compression: grpc.Compression) -> None:
         counter.add(1, {"i": i})
         histogram.record(i)
     provider.shutdown()
-    gateway.settle(Signal.METRICS, at_least=3)
-    assert gateway.gateway.ledger(Signal.METRICS).forwarded == 52, "data points are counted, not metrics"
-    assert compressed(gateway) == {compression is grpc.Compression.Gzip}
+    lane.settle(Signal.METRICS, at_least=3)
+    assert lane.forwarded(Signal.METRICS) == 52, "data points are counted, not metrics"
+    assert compressed(lane) == {compression is grpc.Compression.Gzip}

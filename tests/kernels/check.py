@@ -77,7 +77,7 @@ def only_old_is_malformed(signal: int, body: bytes) -> bool:
     """Whether it is the scopes of field 1000, which protobuf does not know: without them the request is well formed."""
     out = b""
     for f in fields(body):
-        content = [inner for inner in fields(body, f.value, f.end)] if (f.number, f.type) == (1, LEN) else None
+        content = list(fields(body, f.value, f.end)) if (f.number, f.type) == (1, LEN) else None
         if content is None:
             out += body[f.off : f.end]
         else:

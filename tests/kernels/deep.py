@@ -1,6 +1,7 @@
 """Why protobuf refuses a request that we take: a walk to the bottom, by protobuf's own descriptors."""
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
 
 from tests.kernels.otlp import REQUESTS
 from tests.kernels.wire import FIXED32, FIXED64, LEN, VARINT, Field, MalformedError, fields, read_varint
@@ -21,12 +22,17 @@ class RefusedError(Exception):
 def excuse(signal: int, body: bytes) -> str | None:
     """utf8, depth, or inside: damage in a message that we do not open. None: protobuf should accept it."""
     try:
-        walk(REQUESTS[signal].DESCRIPTOR, body, 0, len(body), 1)
+        walk(descriptor(REQUESTS[signal]), body, 0, len(body), 1)
     except RefusedError as e:
         return str(e)
     except MalformedError:
         return "inside"
     return None
+
+
+def descriptor(message: type[Message]) -> Descriptor:
+    found: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]
+    return found
 
 
 def walk(message: Descriptor, b: bytes, at: int, end: int, depth: int) -> None:

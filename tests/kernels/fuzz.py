@@ -1,7 +1,7 @@
 """Differential fuzz of scan and sample: `python -m tests.kernels.fuzz --cases 1000000 --seed 1`.
 
 Every case goes by its own seed, so that a failure is reached at once again.  A request that fails is written to the
-corpus, which the tests replay; one that kills the process is left in build/fuzz.bin, where each is put first.
+corpus, which the tests replay; where to look for one that kills the process is in build/fuzz.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from tests.kernels.generate import case
 from tests.kernels.judge import END, Policy, threshold_of
 
 CORPUS = Path(__file__).parent / "corpus"
-LAST = Path("build/fuzz.bin")
+LAST = Path("build/fuzz")
+STEP = 1000
 
 
 def random_policy(rng: random.Random) -> Policy:
@@ -29,17 +30,14 @@ def random_policy(rng: random.Random) -> Policy:
     return policy
 
 
-def run(cases: int, seed: int, first: int = 0, *, report: bool = False) -> int:
+def run(cases: int, seed: int, first: int = 0) -> int:
     """The number of requests that were taken; AssertionError, with the case in the corpus, where something differs."""
     bench = Bench()
     taken = 0
-    began = time.monotonic()
     for i in range(first, first + cases):
         rng = random.Random(seed * 1_000_003 + i)
         signal, body = case(rng)
         policy = random_policy(rng)
-        if report:
-            LAST.write_bytes(bytes([signal]) + body)
         try:
             taken += bench.check(signal, body, policy)
         except AssertionError as e:
@@ -47,8 +45,6 @@ def run(cases: int, seed: int, first: int = 0, *, report: bool = False) -> int:
             path.write_bytes(bytes([signal]) + body)
             e.add_note(f"seed {seed}, case {i}, {policy}, written to {path.name}")
             raise
-        if report and (i + 1) % 50_000 == 0:
-            print(f"{i + 1 - first} cases, {taken} taken, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
     return taken
 
 
@@ -59,7 +55,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     options = parser.parse_args()
     LAST.parent.mkdir(exist_ok=True)
-    run(options.cases, options.seed, options.first, report=True)
+    began = time.monotonic()
+    taken, end = 0, options.first + options.cases
+    for first in range(options.first, end, STEP):
+        LAST.write_text(f"--seed {options.seed} --first {first}\n")
+        taken += run(min(STEP, end - first), options.seed, first)
+        if (first - options.first) % (50 * STEP) == 0:
+            print(f"from {first}: {taken} taken, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
     return 0
 
 

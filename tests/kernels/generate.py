@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from tests.kernels.otlp import LOGS, METRICS, OLD_SCOPES, PROFILES, TRACES
-from tests.kernels.wire import FIXED32, FIXED64, GROUP, LEN, VARINT, varint
+from tests.kernels.wire import FIXED32, FIXED64, GROUP, LEN, VARINT, field, varint
 
 Content: TypeAlias = "bytes | int | float | Message"
 Message: TypeAlias = list[tuple[int, Content]]
@@ -47,7 +47,7 @@ class Maker:
             (1, lambda: r.choice(SERVICES).encode()),
             (2, lambda: r.randrange(2)),
             (3, lambda: r.choice([0, 1, -1, 1 << 63])),
-            (4, lambda: r.random()),
+            (4, r.random),
             (7, lambda: r.randbytes(3)),
             (8, lambda: r.randrange(9)),
         ]
@@ -204,7 +204,7 @@ class Maker:
         if kind == GROUP:
             inner = b"".join(self.unknown(r.choice([0, 1, 2]), depth + 1) for _ in range(r.randrange(3)))
             return self.tag(number, GROUP) + inner + self.tag(number, 4)
-        content = {
+        content: bytes = {
             VARINT: varint(r.getrandbits(r.randrange(1, 65))),
             FIXED64: r.randbytes(8),
             LEN: self.length(r.randbytes(r.randrange(9))),
@@ -215,8 +215,17 @@ class Maker:
 
 # ---- damage
 
-LENGTHS = [b"\xff\xff\xff\xff\x07", b"\xff\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01", b"\x80" * 5 + b"\x01", b"\x80" * 9 + b"\x02",
-           b"\xff\xff\xff\xff\x1f", b"\x00", b"\x7f", b"\x80\x01"]  # fmt: skip
+LENGTHS = [
+    b"\xff\xff\xff\xff\x07",
+    b"\xff\xff\xff\xff\x0f",
+    b"\xff\xff\xff\xff\x1f",
+    b"\xff" * 9 + b"\x01",
+    b"\x80" * 5 + b"\x01",
+    b"\x80" * 9 + b"\x02",
+    b"\x80\x01",
+    b"\x7f",
+    b"\x00",
+]
 
 
 def damaged(rng: random.Random, body: bytes) -> bytes:
@@ -245,14 +254,14 @@ def deep(rng: random.Random) -> bytes:
     """Groups, or arrays in values, nested around the depth where protobuf stops."""
     depth = rng.choice([1, 2, 30, 45, 47, 48, 49, 50, *range(94, 104)])
     number = rng.choice([1, 2, 5, 100])
-    inner = varint(number << 3 | 3) * depth + varint(number << 3 | 4) * (depth - rng.choice([0, 0, 0, 1]))
+    inner: bytes = varint(number << 3 | 3) * depth + varint(number << 3 | 4) * (depth - rng.choice([0, 0, 0, 1]))
     if rng.random() < 0.5:
         inner = b""
         for _ in range(depth):
-            inner = b"\x2a" + varint(len(inner) + 1 + len(varint(len(inner)))) + b"\x0a" + varint(len(inner)) + inner
-        inner = b"\x0a" + varint(len(inner) + 3) + b"\x0a\x01k" + b"\x12" + varint(len(inner)) + inner
-    for number in rng.choice([(), (1,), (1, 1), (2, 1), (9, 2, 2, 1)]):
-        inner = varint(number << 3 | LEN) + varint(len(inner)) + inner
+            inner = field(5, field(1, inner))
+        inner = field(1, b"k") + field(2, inner)
+    for outer in rng.choice([(), (1,), (1, 1), (2, 1), (9, 2, 2, 1)]):
+        inner = field(outer, inner)
     return inner
 
 

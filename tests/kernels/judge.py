@@ -19,7 +19,7 @@ def threshold_of(p: float, precision: int) -> int:
         return END
     digits = precision + max(int(math.frexp(p)[1] / -4), int(math.frexp(1 - p)[1] / -4))
     t = END - math.floor(p * 2.0**56 + 0.5)
-    unit = 16 ** max(0, 14 - digits)
+    unit = 1 << 4 * max(0, 14 - digits)
     return (t + unit // 2) // unit * unit
 
 

@@ -129,29 +129,41 @@ def attribute(b: bytes, at: Field) -> tuple[bytes, bytes]:
 
 def scan_item(signal: int, b: bytes, at: Field) -> Item:
     item = Item(at.off, at.value, at.end)
-    code = 0
-    kind = None
-    for f in fields(b, at.value, at.end):
-        if f.type == LEN and f.number == TRACE_ID.get(signal):
+    inside = [f for f in fields(b, at.value, at.end) if f.type == LEN]
+    for f in inside:
+        if f.number == TRACE_ID.get(signal):
             item.trace_id = b[f.value : f.end]
-        elif signal == TRACES and (f.number, f.type) == (TRACE_STATE, LEN):
+        elif signal == TRACES and f.number == TRACE_STATE:
             item.flags |= ITEM_STATE_TWICE if item.flags & ITEM_STATE else ITEM_STATE
             item.state = (f.off, f.end)
-        elif signal == TRACES and (f.number, f.type) == (STATUS, LEN):
-            for inner in fields(b, f.value, f.end):
-                if (inner.number, inner.type) == (3, VARINT):
-                    code = read_varint(b, inner.value, inner.end)[0] & 0xFFFFFFFF
-        elif signal == METRICS and f.type == LEN and f.number in POINTS:
-            if kind != f.number:  # another member of the oneof replaces what was there
-                kind, item.units = f.number, 0
-            item.units += sum((p.number, p.type) == (1, LEN) for p in fields(b, f.value, f.end))
-    if signal == METRICS and kind is None:
-        item.units = 0
     if len(item.trace_id) == 16 and any(item.trace_id):
         item.flags |= ITEM_RANDOM
         item.rand = int.from_bytes(item.trace_id[9:])
     elif len(item.trace_id) not in (0, 16):
         item.flags |= ITEM_BAD_ID
-    if code == 2:
+    if signal == TRACES and status(b, inside) == 2:
         item.flags |= ITEM_ERROR
+    if signal == METRICS:
+        item.units = points(b, inside)
     return item
+
+
+def status(b: bytes, inside: list[Field]) -> int:
+    """The code of all Status messages merged."""
+    code = 0
+    for message in inside:
+        if message.number == STATUS:
+            for f in fields(b, message.value, message.end):
+                if (f.number, f.type) == (3, VARINT):
+                    code = read_varint(b, f.value, f.end)[0] % (1 << 32)
+    return code
+
+
+def points(b: bytes, inside: list[Field]) -> int:
+    """Data points of the member of the oneof that comes last; messages of it in a row merge."""
+    kind, count = 0, 0
+    for f in inside:
+        if f.number in POINTS:
+            here = sum((p.number, p.type) == (1, LEN) for p in fields(b, f.value, f.end))
+            kind, count = f.number, here + (count if kind == f.number else 0)
+    return count

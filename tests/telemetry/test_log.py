@@ -104,10 +104,10 @@ def test_the_memory_of_events_is_bounded(clock: HandClock) -> None:
 
 
 def test_libraries_are_heard_in_the_same_form(out: io.StringIO) -> None:
-    logging.getLogger("aiohttp.server").error("cannot %s", "answer")
-    logging.getLogger("aiohttp.access").info("GET /")
+    logging.getLogger("uvicorn.error").error("cannot %s", "answer")
+    logging.getLogger("uvicorn.access").info("GET /")
     (event,) = events(out)
-    assert (event["room"], event["event"], event["level"]) == ("aiohttp.server", "cannot answer", "error")
+    assert (event["room"], event["event"], event["level"]) == ("uvicorn.error", "cannot answer", "error")
 
 
 @pytest.mark.parametrize("form", list(LogFormat))

@@ -34,19 +34,9 @@ class GatewayProcess:
         self._trouble = (0.0, "")
         self._final: dict[str, Any] = {}
         self._serving = Event()
-        arguments = [
-            sys.executable,
-            "-m",
-            "sidecar.cli",
-            "run",
-            *options,
-            "--log-level",
-            "info",
-            "--log-format",
-            "json",
-        ]
+        log = ("--log-level", "info", "--log-format", "json")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LEASH, *arguments],
+            [sys.executable, "-c", _LEASH, sys.executable, "-m", "sidecar.cli", "run", *options, *log],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment(),

@@ -1,6 +1,6 @@
 """The demo from beginning to end: who is started when, what is shown meanwhile, and in which order all of it stops.
 
-backends -> gateway -> traffic ... traffic flushes -> gateway drains -> backends give their last count
+Start: backends, gateway, traffic. End: the traffic flushes, the gateway drains, the backends give their last count.
 """
 
 from __future__ import annotations
