@@ -173,6 +173,7 @@ cdef struct Backend:
     size_t queue_limit_bytes
     size_t message_limit_bytes
     int64_t latency_ns        # moving average
+    uint64_t good_calls       # answered OK
     int64_t paused_until_ns   # RetryInfo of the backend
     int64_t unmerged_until_ns # parts travel alone for a while
     void* headers             # nghttp2_nv[], see client.pyx
@@ -217,6 +218,7 @@ cdef struct Conn:
     # client side
     Backend* backend
     uint32_t max_streams
+    int error                 # errno of what broke it, 0 = none is known
 
 cdef struct Output:           # of the connection that is being flushed; empty between flushes
     iovec iov[256]

@@ -137,6 +137,13 @@ cdef class Backends:
             raise LookupError(f"no backend in slot {slot}")
         set_backend_up(self.core, backend, up)
 
+    def good_calls(self, uint32_t slot):
+        """Calls that the backend has answered OK, since it was added."""
+        cdef Backend* backend = find_backend(self.core, slot)
+        if backend == NULL:
+            raise LookupError(f"no backend in slot {slot}")
+        return backend.good_calls
+
     def publish(self):
         """Writes what changes all the time into the page: queues, calls, latency."""
         cdef Backend* backend = self.core.backends

@@ -169,14 +169,14 @@ cdef class Engine:
         return core.failed.head != NULL or self.nevents or core.ready != NULL
 
     def events(self):
-        """What became of connections to backends since the last call: [(slot, BACKEND_*)]."""
+        """What became of connections to backends since the last call: [(slot, BACKEND_*, errno or 0)]."""
         cdef list events = self.events_list
         self.events_list = []
         self.nevents = 0
         return events
 
-    cdef void event(self, uint32_t slot, int kind) noexcept with gil:
-        self.events_list.append((slot, kind))
+    cdef void event(self, uint32_t slot, int kind, int error) noexcept with gil:
+        self.events_list.append((slot, kind, error))
         self.nevents += 1
 
     cdef void read_ready(self) noexcept nogil:
@@ -217,6 +217,7 @@ cdef class Engine:
             n = recv(c.fd, self.buffer, READ_BYTES, 0)
             if n < 0:
                 if errno != EAGAIN and errno != EINTR:
+                    c.error = errno
                     mark_dead(c)
                 return
             if n == 0:
@@ -229,10 +230,10 @@ cdef class Engine:
                 used = client_feed(c, self.buffer, n)
                 if c.settled and not c.backend.up and c.backend.conn == c and not c.backend.leaving:
                     set_backend_up(self.core, c.backend, True)
-                    self.event(c.backend.slot, EVENT_UP)
+                    self.event(c.backend.slot, EVENT_UP, 0)
                 if c.draining and c.backend.conn == c:
                     c.backend.conn = NULL
-                    self.event(c.backend.slot, EVENT_GOAWAY)
+                    self.event(c.backend.slot, EVENT_GOAWAY, 0)
                     mark_dirty(c)
             if used < 0:
                 c.closing = 1         # what the session has to say (GOAWAY) goes out first
@@ -254,6 +255,7 @@ cdef class Engine:
         cdef int error = 0
         cdef socklen_t n = sizeof(error)
         if getsockopt(c.fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 or error != 0 or not client_open(c):
+            c.error = error
             mark_dead(c)
             return
         c.connecting = 0
@@ -287,7 +289,7 @@ cdef class Engine:
                 if backend.conn == c:
                     backend.conn = NULL
                     set_backend_up(core, backend, False)
-                    self.event(backend.slot, EVENT_REFUSED if not c.settled else EVENT_LOST)
+                    self.event(backend.slot, EVENT_REFUSED if not c.settled else EVENT_LOST, c.error)
             release_parked(c)
             free(c)
 

@@ -48,6 +48,7 @@ cdef void settle(Core* core) noexcept nogil:
         figures = figures_of(core, backend)
         took = core.now_ns - b.called_ns
         if plain_ok(b):
+            backend.good_calls += 1
             backend.latency_ns += (took - backend.latency_ns) // 8
             figures.latency[bucket_of(took // 1000, DURATION_BUCKETS)] += 1
             figures.items[b.signal] += b.items

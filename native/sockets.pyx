@@ -59,6 +59,7 @@ cdef bint send_all(Conn* c, iovec* iov, uint32_t* first, uint32_t n) noexcept no
             if errno == EINTR:
                 continue
             if errno != EAGAIN:
+                c.error = errno
                 mark_dead(c)
             return False
         while first[0] < n and sent >= <ssize_t>iov[first[0]].iov_len:

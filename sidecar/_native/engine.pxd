@@ -22,7 +22,7 @@ cdef class Engine:
     cdef void open_timer(self, Conn* timer) noexcept nogil
     cdef void accept(self, Conn* listener) noexcept nogil
     cdef void pause_accepting(self, bint pause) noexcept nogil
-    cdef void event(self, uint32_t slot, int kind) noexcept with gil
+    cdef void event(self, uint32_t slot, int kind, int error) noexcept with gil
     cdef void read_ready(self) noexcept nogil
     cdef void read_conn(self, Conn* c) noexcept nogil
     cdef void on_eof(self, Conn* c) noexcept nogil

@@ -52,11 +52,11 @@ class Connector:
             self._log.info("a backend is back", after_tries=self._fails + 1)
         self._fails = 0
 
-    def lost(self, *, politely: bool) -> None:
-        """The connection is gone; politely = by GOAWAY, which is no failure."""
-        if not politely:
-            self._log.warning("the connection to a backend broke")
-        self._again(0.0 if politely else self._dice.uniform(0, FIRST_S))
+    def lost(self, reason: str = "") -> None:
+        """The connection is gone; without a reason by GOAWAY, which is no failure."""
+        if reason and not self._closed:
+            self._log.warning("the connection to a backend broke", reason=reason)
+        self._again(self._dice.uniform(0, FIRST_S) if reason else 0.0)
 
     def refused(self, reason: str) -> None:
         """The connection did not come about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -33,6 +34,7 @@ class _Backend:
         self.connector = connector
         self.breaker = Breaker()
         self.connected = False
+        self.good_calls = 0
 
 
 class Delivery:
@@ -118,8 +120,8 @@ class Delivery:
 
     def attend(self) -> None:
         """Deals with what the engine left to Python in this turn: connections that changed, calls that failed."""
-        for slot, kind in self._engine.events():
-            self._connection_changed(slot, kind)
+        for slot, kind, error in self._engine.events():
+            self._connection_changed(slot, kind, error)
         while (told := self._outbox.failure()) is not None:
             self._failed(Failure(*told))
 
@@ -127,6 +129,7 @@ class Delivery:
         """Four times a second: breakers, backends that have left, figures."""
         now_s = self._clock.monotonic_s()
         for backend in self._by_slot.values():
+            self._count_good(backend)
             if backend.breaker.tick(now_s) and backend.connected:
                 self._backends.set_up(backend.slot, True)
         for slot in self._backends.rested():
@@ -136,7 +139,7 @@ class Delivery:
                 del self._by_slot[slot]
         self._backends.publish()
 
-    def _connection_changed(self, slot: int, kind: int) -> None:
+    def _connection_changed(self, slot: int, kind: int, error: int) -> None:
         backend = self._by_slot.get(slot)
         if backend is None:
             return
@@ -145,12 +148,12 @@ class Delivery:
             backend.connector.up()
         elif kind == BACKEND_LOST:
             backend.connected = False
-            backend.connector.lost(politely=False)
+            backend.connector.lost(os.strerror(error).lower() if error else "it was closed, or fell silent")
         elif kind == BACKEND_GOAWAY:
-            backend.connector.lost(politely=True)
+            backend.connector.lost()
         elif kind == BACKEND_REFUSED:
             backend.connected = False
-            backend.connector.refused("no connection")
+            backend.connector.refused(os.strerror(error).lower() if error else "nobody speaks HTTP/2 there")
 
     # ---- failures
 
@@ -187,6 +190,13 @@ class Delivery:
             case Act.GIVE_UP:
                 self._outbox.give_up(round(verdict.delay_s * 1000), words)
 
+    def _count_good(self, backend: _Backend) -> None:
+        """Good calls are settled natively: the breaker learns of them here."""
+        good = self._backends.good_calls(backend.slot)
+        if good != backend.good_calls:
+            backend.good_calls = good
+            backend.breaker.succeeded()
+
     def _note(self, backend: _Backend, failure: Failure, verdict: Verdict, *, other_up: bool) -> None:
         """Logs, and counts for the breaker what says that the backend is not well."""
         if verdict.act is Act.ACCEPT:
@@ -203,6 +213,7 @@ class Delivery:
             items=failure.items, tries=failure.tries, then=verdict.act.name.lower(),
         )
         if failure.retryable and not failure.connection_lost and other_up:
+            self._count_good(backend)
             hold_s = backend.breaker.failed(self._clock.monotonic_s())
             if hold_s is not None:
                 self._backends.set_up(backend.slot, False)

@@ -30,7 +30,7 @@ def random_policy(rng: random.Random) -> Policy:
     return policy
 
 
-def run(cases: int, seed: int, first: int = 0) -> int:
+def run(cases: int, seed: int, first: int = 0, corpus: Path = CORPUS) -> int:
     """The number of requests that were taken; AssertionError, with the case in the corpus, where something differs."""
     bench = Bench()
     taken = 0
@@ -41,7 +41,7 @@ def run(cases: int, seed: int, first: int = 0) -> int:
         try:
             taken += bench.check(signal, body, policy)
         except AssertionError as e:
-            path = CORPUS / f"{seed}-{i}.bin"
+            path = corpus / f"{seed}-{i}.bin"
             path.write_bytes(bytes([signal]) + body)
             e.add_note(f"seed {seed}, case {i}, {policy}, written to {path.name}")
             raise
@@ -53,13 +53,14 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="where a request goes that fails")
     options = parser.parse_args()
     LAST.parent.mkdir(exist_ok=True)
     began = time.monotonic()
     taken, end = 0, options.first + options.cases
     for first in range(options.first, end, STEP):
         LAST.write_text(f"--seed {options.seed} --first {first}\n")
-        taken += run(min(STEP, end - first), options.seed, first)
+        taken += run(min(STEP, end - first), options.seed, first, options.corpus)
         if (first - options.first) % (50 * STEP) == 0:
             print(f"from {first}: {taken} taken, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
     return 0

@@ -17,8 +17,9 @@ Message: TypeAlias = list[tuple[int, Content]]
 NAMES = ["service.name"] * 3 + ["service.namespace", "host.name", "", "service.nam\xe9", "a" * 130]
 SERVICES = ["cart", "checkout", "", "pay" * 30, "kasse-\xe4", "x" * 255, "x" * 256 + "y", "x" * 256 + "z"]
 STATES = [
-    "", "ot=th:8", "ot=th:0", "ot=th:c;rv:f0000000000000", "ot=rv:00000000000000", "ot=th:fff;rv:ffffffffffffff;x:y",
-    "ot=th:", "ot=th:$", "ot=th:-1", "ot=:1", "ot=X:1", "ot=x:", "ot=th:1;", "ot=th:123456789abcdef", "ot=th:1000",
+    "", "ot=th:8", "ot=th:0", "ot=th:c;rv:f0000000000000", "ot=rv:00000000000000", "ot=rv:80000000000000",
+    "ot=th:fff;rv:ffffffffffffff;x:y", "ot=th:", "ot=th:$", "ot=th:-1",
+    "ot=:1", "ot=X:1", "ot=x:", "ot=th:1;", "ot=th:123456789abcdef", "ot=th:1000",
     "ot=th:8,ot=th:c", "ot=th:8;th:8", "ot=", "ot", "ot=rv:123", "ot=rv:F0000000000000;th:8", "congo=t61rcWkgMzE",
     "a=1,b=2", "a=1, ot=th:4 ,b=2", "\ta=1\t,,b=2,", "a=1,=2,ot=th:8", "A=1,ot=th:8", "a@b=1,ot=th:8", "a=,ot=th:8",
     "a=1=2,ot=th:8", ",".join(f"k{i}={i}" for i in range(31)), ",".join(f"k{i}={i}" for i in range(32)),
@@ -34,7 +35,7 @@ class Maker:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.odd = rng.choice([0.0, 0.0, 0.02, 0.2])  # how often an encoding is not the shortest
-        self.trace_ids = [rng.randbytes(16) for _ in range(3)]
+        self.trace_ids = [rng.randbytes(16) for _ in range(3)] + [bytes(9) + b"\x80" + bytes(6)]
 
     def chance(self, p: float) -> bool:
         return self.rng.random() < p
@@ -125,11 +126,15 @@ class Maker:
         return [*out, (2, 3)] if self.chance(0.1) else out
 
     def scope(self, signal: int) -> Message:
+        r = self.rng
         out: Message = [(1, [(1, b"io.opentelemetry"), (2, b"1.0")])] if self.chance(0.8) else []
-        count = self.rng.choice([0, 1, 2, 3, 12])
+        count = r.choice([0, 1, 2, 3, 12])
         if self.chance(0.3):  # alike, as an exporter makes them, so that shapes recur
             one = self.item(signal)
             out += [(2, self.near(one)) for _ in range(count)]
+        elif self.chance(0.2):  # alike in size, now and then with a bit that is not
+            raw = self.encode(self.item(signal))
+            out += [(2, flipped(r, raw) if self.chance(0.1) else raw) for _ in range(count)]
         else:
             out += [(2, self.item(signal)) for _ in range(count)]
         return [*out, (3, b"https://schema")] if self.chance(0.2) else out
@@ -228,14 +233,23 @@ LENGTHS = [
 ]
 
 
+def flipped(rng: random.Random, content: bytes) -> bytes:
+    """The content with one bit changed."""
+    if not content:
+        return content
+    b = bytearray(content)
+    b[rng.randrange(len(b))] ^= 1 << rng.randrange(8)
+    return bytes(b)
+
+
 def damaged(rng: random.Random, body: bytes) -> bytes:
     """The body with bytes changed, cut, moved, or lengths that lie."""
     b = bytearray(body)
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
         at = rng.randrange(len(b) + 1)
         match rng.randrange(6):
-            case 0 if b:
-                b[at % len(b)] ^= 1 << rng.randrange(8)
+            case 0:
+                b[:] = flipped(rng, bytes(b))
             case 1 if b:
                 b[at % len(b)] = rng.choice([0, 1, 2, 3, 4, 5, 6, 7, 0x0A, 0x12, 0x0B, 0x0C, 0x7F, 0x80, 0xFF])
             case 2:
