@@ -6,9 +6,9 @@ PYTEST := .venv/bin/pytest
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## a gateway with backends and load beside it, to look at
+run: ## a gateway with backends and load beside it, to look at; ARGS="--seconds 10" passes options on
 	@tools/setup.sh demo
-	@.venv/bin/spangate demo
+	@.venv/bin/spangate demo $(ARGS)
 
 test: ## everything: lint, unit tests, tests with real processes and parts
 	@tools/setup.sh test

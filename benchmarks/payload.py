@@ -38,13 +38,14 @@ def attribute(number: int, key: str, value: str) -> bytes:
     return field(number, field(1, key.encode()) + field(2, field(1, value.encode())))
 
 
-def span(trace_id: bytes, i: int, path: str) -> bytes:
+def span(trace_id: bytes, i: int, path: str, state: str = "") -> bytes:
     start = START_NS + i * 1000
     attributes = ATTRIBUTES | {"url.path": path}
     return b"".join(
         [
             field(1, trace_id),
             field(2, os.urandom(8)),
+            field(3, state.encode()) if state else b"",
             field(4, os.urandom(8)),
             field(5, b"GET /api/v1/users/{id}"),
             b"\x30\x02",
@@ -54,7 +55,7 @@ def span(trace_id: bytes, i: int, path: str) -> bytes:
     )
 
 
-def request(spans: int, per_trace: int, *, varied: bool = False, seed: int = 0) -> bytes:
+def request(spans: int, per_trace: int, *, varied: bool = False, state: str = "", seed: int = 0) -> bytes:
     """One resource, one scope; `per_trace` neighbouring spans share a trace.  varied: paths differ in length."""
     out = field(1, SCOPE)
     trace_id = b""
@@ -62,6 +63,6 @@ def request(spans: int, per_trace: int, *, varied: bool = False, seed: int = 0) 
         if i % per_trace == 0:
             trace_id = os.urandom(16)
         path = f"/api/v1/users/{'7' * ((i * 7 + seed) % 23)}" if varied else ATTRIBUTES["url.path"]
-        out += field(2, span(trace_id, i, path))
+        out += field(2, span(trace_id, i, path, state))
     resource = b"".join(attribute(1, key, value) for key, value in RESOURCE.items())
     return field(1, field(1, resource) + field(2, out))

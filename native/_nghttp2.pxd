@@ -108,6 +108,7 @@ cdef extern from "nghttp2/nghttp2.h" nogil:
     void nghttp2_session_callbacks_set_on_header_callback(nghttp2_session_callbacks*, nghttp2_header_cb)
     void nghttp2_session_callbacks_set_on_data_chunk_recv_callback(nghttp2_session_callbacks*, nghttp2_chunk_cb)
     void nghttp2_session_callbacks_set_on_frame_recv_callback(nghttp2_session_callbacks*, nghttp2_frame_cb)
+    void nghttp2_session_callbacks_set_on_frame_send_callback(nghttp2_session_callbacks*, nghttp2_frame_cb)
     void nghttp2_session_callbacks_set_on_stream_close_callback(nghttp2_session_callbacks*, nghttp2_close_cb)
     void nghttp2_session_callbacks_set_send_data_callback(nghttp2_session_callbacks*, nghttp2_send_data_cb)
     void nghttp2_session_callbacks_set_data_source_read_length_callback(nghttp2_session_callbacks*, nghttp2_length_cb)

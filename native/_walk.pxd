@@ -9,8 +9,8 @@ from _atomic cimport prefetch
 from _hash cimport hash_bytes
 from _otlp cimport (TAG_ITEMS, TAG_LOG_ID, TAG_NONE, TAG_OLD_SCOPES, TAG_RESOURCE, TAG_RESOURCES, TAG_SCOPES, TAG_SPAN_ID,
                     TAG_SPAN_STATE, TAG_SPAN_STATUS, read_metric)
-from _resource cimport KNOWN, Known, merge_resource, read_resource
-from _shape cimport SHAPE_NEW, SHAPES, Shape, read_item, shape_for, walk_item
+from _resource cimport Known, merge_resource, read_resource
+from _shape cimport SHAPE_NEW, Shape, read_item, shape_for, walk_item
 from _tables cimport (ITEM_BAD_ID, ITEM_RANDOM, OWNER_NONE, OWNER_REJECTED, Doc, Frag, Item, Resource, Scope, Tables,
                       grown)
 from _wire cimport read_len, read_tag, skip_value
@@ -30,15 +30,19 @@ cdef struct Memo:             # kept from request to request; nothing depends on
     Shape shapes[64]
     Known known[16]
 
+cdef struct Oddities:         # of a request; counted once it is known to be well formed
+    uint32_t trace_id_missing
+    uint32_t old_fields
+
 # ---- rows
 
 cdef inline Verdict room(void** rows, uint32_t n, uint32_t first, uint32_t* cap, size_t row_bytes) noexcept nogil:
     """Room for row n of a table in which this request began with row `first`."""
     cdef void* p
-    if n < cap[0]:
-        return SCANNED
     if n - first >= MAX_ROWS:
         return TOO_MANY
+    if n < cap[0]:
+        return SCANNED
     p = grown(rows[0], n, cap, row_bytes)
     if p == NULL:
         return NO_MEMORY
@@ -61,7 +65,7 @@ cdef inline Verdict add_frag(Tables* t, const Doc* d, uint32_t first, uint32_t o
 # ---- the walk
 
 cdef inline Verdict walk_scope(Tables* t, const Doc* d, Resource* resource, Scope* scope,
-                               uint32_t signal, uint64_t hash) noexcept nogil:
+                               uint32_t signal, uint64_t hash, Oddities* odd) noexcept nogil:
     """Items of one scope; `hash` is the routing key of those that have none of their own."""
     cdef const uint8_t* b = d.body
     cdef const uint8_t* p = b + scope.off
@@ -121,10 +125,13 @@ cdef inline Verdict walk_scope(Tables* t, const Doc* d, Resource* resource, Scop
                 shape.signal = signal
             if not read_item(item, shape, b):
                 return MALFORMED
-            if not item.flags & ITEM_RANDOM:
-                item.hash = hash_bytes(p - n, n) if signal == SIGNAL_TRACES else hash
-        if item.flags & ITEM_BAD_ID:
-            item.owner = OWNER_REJECTED
+            if item.flags & ITEM_BAD_ID:
+                item.owner = OWNER_REJECTED
+            elif not item.flags & ITEM_RANDOM:
+                item.hash = hash
+                if signal == SIGNAL_TRACES:
+                    item.hash = hash_bytes(p - n, n)
+                    odd.trace_id_missing += 1
         flags |= item.flags
         units += item.units
         t.nitems += 1
@@ -172,7 +179,7 @@ cdef inline Verdict add_old_scopes(Tables* t, const Doc* d, const Resource* reso
     return SCANNED
 
 cdef inline Verdict walk_resource(Tables* t, const Doc* d, Resource* resource, uint32_t signal, uint32_t scope0,
-                                  uint32_t* old_fields) noexcept nogil:
+                                  Oddities* odd) noexcept nogil:
     """The scopes of one Resource*, what else is in it, and its service.
 
     Field 1000 was the scopes' old place, with the same layout.  A peer that sends nothing else has it moved to
@@ -228,7 +235,7 @@ cdef inline Verdict walk_resource(Tables* t, const Doc* d, Resource* resource, u
             if v != SCANNED:
                 return v
         else:
-            old_fields[0] += old
+            odd.old_fields += old
     resource.scopes = t.nscopes - resource.scope0
     resource.frags = t.nfrags - resource.frag0
     if messages == 1:
@@ -238,7 +245,7 @@ cdef inline Verdict walk_resource(Tables* t, const Doc* d, Resource* resource, u
         return MALFORMED
     return SCANNED
 
-cdef inline Verdict walk_request(Tables* t, Doc* d, uint32_t* old_fields) noexcept nogil:
+cdef inline Verdict walk_request(Tables* t, Doc* d, Oddities* odd) noexcept nogil:
     """The Resource* of a request and what else is in it."""
     cdef const uint8_t* b = d.body
     cdef const uint8_t* p = b
@@ -276,14 +283,14 @@ cdef inline Verdict walk_request(Tables* t, Doc* d, uint32_t* old_fields) noexce
     d.frags = t.nfrags - d.frag0
     for i in range(d.resource0, t.nresources):
         resource = &t.resources[i]
-        v = walk_resource(t, d, resource, signal, scope0, old_fields)
+        v = walk_resource(t, d, resource, signal, scope0, odd)
         if v != SCANNED:
             return v
         if i == d.resource0 or signal != SIGNAL_PROFILES:
             hash = resource.hash
         resource.item0 = t.nitems
         for k in range(resource.scope0, t.nscopes):
-            v = walk_scope(t, d, resource, &t.scopes[k], signal, hash)
+            v = walk_scope(t, d, resource, &t.scopes[k], signal, hash, odd)
             if v != SCANNED:
                 return v
         resource.items = t.nitems - resource.item0
@@ -293,7 +300,7 @@ cdef inline Verdict walk_request(Tables* t, Doc* d, uint32_t* old_fields) noexce
 cdef inline Verdict scan_doc(Tables* t, Request* r, const uint8_t* body, uint32_t size) noexcept nogil:
     """Adds the rows of one request; adds none unless the verdict is SCANNED."""
     cdef uint32_t ndocs = t.ndocs, nresources = t.nresources, nscopes = t.nscopes, nitems = t.nitems, nfrags = t.nfrags
-    cdef uint32_t old_fields = 0, missing = 0, i
+    cdef Oddities odd
     cdef Doc* d
     cdef Verdict v = room(<void**>&t.docs, t.ndocs, 0, &t.cdocs, sizeof(Doc))
     if t.memo == NULL:
@@ -311,7 +318,8 @@ cdef inline Verdict scan_doc(Tables* t, Request* r, const uint8_t* body, uint32_
         d.kept = d.edited = d.dropped = 0
         d.whole = r.signal == SIGNAL_PROFILES
         t.ndocs += 1
-        v = walk_request(t, d, &old_fields)
+        odd.trace_id_missing = odd.old_fields = 0
+        v = walk_request(t, d, &odd)
     if v != SCANNED:
         t.ndocs = ndocs
         t.nresources = nresources
@@ -322,9 +330,6 @@ cdef inline Verdict scan_doc(Tables* t, Request* r, const uint8_t* body, uint32_
     d.resources = t.nresources - d.resource0
     d.items = t.nitems - d.item0
     if not r.judged:
-        if r.signal == SIGNAL_TRACES:
-            for i in range(d.item0, t.nitems):
-                missing += not t.items[i].flags & (ITEM_RANDOM | ITEM_BAD_ID)
-        t.core.ledger.page.worker.trace_id_missing += missing
-        t.core.ledger.page.worker.old_field += old_fields
+        t.core.ledger.page.worker.trace_id_missing += odd.trace_id_missing
+        t.core.ledger.page.worker.old_field += odd.old_fields
     return SCANNED

@@ -96,8 +96,6 @@ cdef void answer_error(Conn* c, Request* r, uint8_t status) noexcept nogil:
         count = 5
     r.replied = 1
     nghttp2_submit_response(<nghttp2_session*>c.session, r.stream, nv, count, NULL)
-    if not r.half_closed:             # the client may stop sending: nobody reads it
-        nghttp2_submit_rst_stream(<nghttp2_session*>c.session, <uint8_t>NGHTTP2_FLAG_NONE, r.stream, NGHTTP2_NO_ERROR)
     mark_dirty(c)
 
 cdef uint32_t answer(Conn* c, Request* r) noexcept nogil:

@@ -95,6 +95,10 @@ cdef class WorkerCore:
         """(buffers handed out, their bytes, spare bytes): a worker at rest has none handed out but its sessions'."""
         return self.c.pool.live_count, self.c.pool.live_bytes, self.c.pool.spare_bytes
 
+    def booked(self):
+        """Bytes of the gateway's budget that are in use by this worker; none at rest."""
+        return <int64_t>self.c.ledger.page.taken_bytes - self.c.pool.slack_bytes
+
     def beat(self, uint64_t generation):
         """Writes the heartbeat and the generation of the policy in use into the page."""
         cdef Page* page = self.c.ledger.page

@@ -344,18 +344,16 @@ cdef class Engine:
 
     def drain(self):
         """Stops accepting and asks all clients to go: GOAWAY, and everything that comes is still answered."""
-        cdef Conn* c = self.listeners
-        cdef Conn* next
+        cdef Conn* c
         self.core.draining = 1
         self.core.serving = 0
-        while c != NULL:
-            next = c.next
+        while self.listeners != NULL:
+            c = self.listeners
             self.accept(c)            # who is in the backlog is served too
+            self.listeners = c.next
             epoll_ctl(self.ep, EPOLL_CTL_DEL, c.fd, NULL)
             close(c.fd)
             free(c)
-            c = next
-        self.listeners = NULL
         c = self.core.servers
         while c != NULL:
             server_drain(c)

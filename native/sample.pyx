@@ -6,107 +6,17 @@ service's.  Shedding is proportional, on top of that.  An item without randomnes
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, memmove
+from libc.string cimport memcmp
+from _edit cimport Recent, Shared, shared_edit, state_edit
 from _ledger cimport SERVICES, book_received
 from _outcome cimport set_note
-from _tables cimport (ITEM_BAD_ID, ITEM_ERROR, ITEM_RANDOM, ITEM_STATE, ITEM_STATE_TWICE, OWNER_NONE, OWNER_SAMPLED_OUT,
-                      Doc, Edit, Item, Resource, Tables, arena_room, grown)
+from _tables cimport (ITEM_BAD_ID, ITEM_ERROR, ITEM_RANDOM, ITEM_STATE, OWNER_NONE, OWNER_SAMPLED_OUT, Doc, Item,
+                      Resource, Tables)
 from _threshold cimport RANDOM_DIGITS, RANDOM_END, probability_threshold, raised, write_threshold
-from _tracestate cimport State, read_hex, read_state, write_state
-from _otlp cimport STATE_PREFIX, TAG_SPAN_STATE
-from _wire cimport len_size, read_len, read_tag, skip_value, write_short
+from _tracestate cimport State, read_state
+from _wire cimport read_len, read_tag
 from _work cimport SIGNAL_LOGS, SIGNAL_TRACES, Request
 from sidecar._native.scan cimport Tick
-
-# ---- edits
-
-cdef struct Shared:           # the edit of all items that have no tracestate and get the same one
-    uint64_t threshold
-    uint32_t edit
-
-cdef uint32_t add_edit(Tables* t, uint32_t cut_off, uint32_t cut_end, uint32_t add_off) noexcept nogil:
-    """1 + row of an edit that adds the arena's bytes from add_off; 0 when the system has no memory."""
-    cdef void* rows = grown(t.edits, t.nedits, &t.cedits, sizeof(Edit))
-    cdef Edit* edit
-    if rows == NULL:
-        return 0
-    t.edits = <Edit*>rows
-    edit = &t.edits[t.nedits]
-    edit.cut_off = cut_off
-    edit.cut_end = cut_end
-    edit.add_off = add_off
-    edit.add_size = t.narena - add_off
-    t.nedits += 1
-    return t.nedits
-
-cdef uint32_t shared_edit(Tables* t, Shared* shared, uint64_t threshold) noexcept nogil:
-    """The edit that adds `ot=th:...` to an item without a tracestate."""
-    cdef uint8_t* w
-    cdef uint32_t n
-    if shared.edit and shared.threshold == threshold:
-        return shared.edit
-    if not arena_room(t, 32):
-        return 0
-    w = t.arena + t.narena
-    n = write_threshold(w + 8, threshold)
-    w[0] = STATE_PREFIX
-    w[1] = <uint8_t>(n + 6)
-    memcpy(w + 2, b"ot=th:", 6)
-    t.narena += n + 8
-    shared.threshold = threshold
-    shared.edit = add_edit(t, 0, 0, t.narena - n - 8)
-    return shared.edit
-
-cdef bint add_state(Tables* t, const State* st, uint64_t threshold) noexcept nogil:
-    """The field with the new tracestate into the arena, nothing if it came out empty; False when it got too long."""
-    cdef uint8_t* w
-    cdef uint8_t* e
-    cdef uint32_t n
-    if not arena_room(t, st.size + 40):
-        return False
-    w = t.arena + t.narena
-    e = write_state(w + 6, st, threshold)
-    if e == NULL:
-        return False
-    n = <uint32_t>(e - w - 6)
-    if n:
-        w[0] = STATE_PREFIX
-        e = write_short(w + 1, n)
-        memmove(e, w + 6, n)
-        t.narena += <uint32_t>(e + n - w)
-    return True
-
-cdef bint add_rest(Tables* t, const uint8_t* b, const Item* item) noexcept nogil:
-    """The item's content without any tracestate into the arena; its framing has been checked."""
-    cdef const uint8_t* p = b + item.content
-    cdef const uint8_t* e = b + item.end
-    cdef const uint8_t* s
-    cdef uint32_t tag
-    if not arena_room(t, item.end - item.content):
-        return False
-    while p < e:
-        s = p
-        p = read_tag(p, e, &tag)
-        if p != NULL:
-            p = skip_value(p, e, tag)
-        if p == NULL:
-            return False
-        if tag != TAG_SPAN_STATE:
-            memcpy(t.arena + t.narena, s, p - s)
-            t.narena += <uint32_t>(p - s)
-    return True
-
-cdef uint32_t state_edit(Tables* t, const uint8_t* b, const Item* item, const State* st,
-                         uint64_t threshold) noexcept nogil:
-    """The edit that gives a span with tracestate its new one; 0 when it must stay as it is."""
-    cdef uint32_t start = t.narena
-    if item.flags & ITEM_STATE_TWICE:
-        if add_rest(t, b, item) and add_state(t, st, threshold):
-            return add_edit(t, item.content, item.end, start)
-    elif add_state(t, st, threshold):
-        return add_edit(t, item.state_off, item.state_end, start)
-    t.narena = start
-    return 0
 
 # ---- decisions
 
@@ -132,15 +42,17 @@ cdef inline bint judge_without(Item* item, uint64_t threshold, Tally* tally) noe
     return threshold != 0
 
 cdef bint judge_state(Tables* t, const uint8_t* b, Item* item, uint64_t own, uint64_t shed, int precision,
-                      Tally* tally) noexcept nogil:
+                      Recent* recent, Tally* tally) noexcept nogil:
     """A span that has a tracestate; True when there was something wrong with it."""
     cdef const uint8_t* text = b + item.state_off
-    cdef State st
+    cdef State* st = &recent.st
     cdef uint32_t tag, n = 0
     cdef uint64_t came = 0, threshold
     cdef bint lies = False
     text = read_len(read_tag(text, b + item.state_end, &tag), b + item.state_end, &n)
-    read_state(&st, text, n)
+    if st.text == NULL or st.size != n or memcmp(st.text, text, n) != 0:
+        read_state(st, text, n)
+        recent.written = False
     if st.has_rv:
         item.rand = st.rand
         item.flags |= ITEM_RANDOM
@@ -161,16 +73,16 @@ cdef bint judge_state(Tables* t, const uint8_t* b, Item* item, uint64_t own, uin
             return st.faults
         threshold = 0
     elif st.foreign or came > own and threshold == came or (
-            st.th_size and not lies and same_threshold(&st, threshold)):
+            st.th_size and not lies and same_threshold(st, threshold)):
         return st.faults
-    item.edit = state_edit(t, b, item, &st, threshold)
+    item.edit = state_edit(t, b, item, recent, threshold)
     if item.edit == 0:
         return True
     tally.edited += 1
     return st.faults or lies
 
 cdef void judge_resource(Tables* t, const Doc* d, const Resource* resource, const SamplingTable* s, uint64_t own,
-                         uint64_t shed, Shared* shared, Tally* tally) noexcept nogil:
+                         uint64_t shed, Shared* shared, Recent* recent, Tally* tally) noexcept nogil:
     cdef Item* item
     cdef uint64_t thresholds[2]
     cdef uint32_t edits[2]
@@ -195,7 +107,7 @@ cdef void judge_resource(Tables* t, const Doc* d, const Resource* resource, cons
         elif item.flags & ITEM_BAD_ID:
             tally.rejected += item.units
         elif item.flags & ITEM_STATE and spans:
-            tally.faults += judge_state(t, d.body, item, own, s.shed[3] if k else shed, s.precision, tally)
+            tally.faults += judge_state(t, d.body, item, own, s.shed[3] if k else shed, s.precision, recent, tally)
         else:
             tally.faults += judge_without(item, thresholds[k], tally)
 
@@ -216,7 +128,7 @@ cdef void note_rejected(Request* r, uint64_t rejected) noexcept nogil:
              b"log record" if r.signal == SIGNAL_LOGS else b"span", b"s" if rejected > 1 else b"")
     set_note(r, words)
 
-cdef void sample_doc(Tables* t, Doc* d, const SamplingTable* s, Shared* shared) noexcept nogil:
+cdef void sample_doc(Tables* t, Doc* d, const SamplingTable* s, Shared* shared, Recent* recent) noexcept nogil:
     cdef Request* r = d.request
     cdef uint32_t signal = r.signal, i, edited = 0
     cdef uint64_t own, shed, rejected = 0
@@ -231,7 +143,7 @@ cdef void sample_doc(Tables* t, Doc* d, const SamplingTable* s, Shared* shared) 
             own = s.services[resource.service] if s.services != NULL else s.threshold
             shed = s.shed[s.classes[resource.service] if s.classes != NULL else 1]
             if own or shed or s.shed[3] or (resource.flags & ITEM_STATE):
-                judge_resource(t, d, resource, s, own, shed, shared, &tally)
+                judge_resource(t, d, resource, s, own, shed, shared, recent, &tally)
             else:
                 pass_resource(t, resource, &tally)
         else:
@@ -251,7 +163,10 @@ cdef void sample_tick(Tables* t, SamplingTable* s) noexcept nogil:
     cdef Doc* d
     cdef uint32_t i, k
     cdef Shared shared[2]
+    cdef Recent recent
     shared[0].edit = shared[1].edit = 0
+    recent.st.text = NULL
+    recent.written = False
     for i in range(t.ndocs):
         d = &t.docs[i]
         if d.request.judged:
@@ -259,7 +174,7 @@ cdef void sample_tick(Tables* t, SamplingTable* s) noexcept nogil:
             for k in range(d.item0, d.item0 + d.items):
                 t.items[k].owner = OWNER_NONE
         else:
-            sample_doc(t, d, s, shared)
+            sample_doc(t, d, s, shared, &recent)
 
 # ---- Python
 

@@ -42,10 +42,10 @@ cdef bint unwrap(Core* core, Request* r) noexcept nogil:
 
 cdef size_t scan_request(Tables* t, Core* core, Request* r) noexcept nogil:
     """Scans one request, or ends it; the bytes that it had."""
-    cdef size_t size
+    cdef size_t size = r.len
     cdef Verdict v
     if not unwrap(core, r):
-        return GRPC_PREFIX
+        return size
     size = r.len
     v = scan_doc(t, r, r.body + GRPC_PREFIX, <uint32_t>(size - GRPC_PREFIX))
     if v == MALFORMED:
@@ -235,6 +235,7 @@ cdef class Tick:
     def clear(self):
         """Empties the tables."""
         tables_reset(&self.tables)
+        self.bodies.clear()
 
     def service(self, uint32_t number):
         """The name that the ledger has for a number."""

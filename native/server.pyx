@@ -210,6 +210,20 @@ cdef int on_frame(nghttp2_session* s, const nghttp2_frame* f, void* user) noexce
         mark_dirty(c)                 # a draining connection may be done now
     return 0
 
+cdef int on_sent(nghttp2_session* s, const nghttp2_frame* f, void* user) noexcept nogil:
+    """Counts errors of the client, and lets one whose body nobody reads stop sending it (RFC 9113, 8.1).
+
+    That reset is not submitted with the answer: libnghttp2 would then send nothing more on the stream.
+    """
+    cdef Request* r
+    if f.hd.type == NGHTTP2_GOAWAY and f.goaway.error_code != <uint32_t>NGHTTP2_NO_ERROR:
+        (<Conn*>user).core.ledger.page.worker.protocol_errors += 1
+    elif f.hd.type == NGHTTP2_HEADERS and f.hd.flags & NGHTTP2_FLAG_END_STREAM:
+        r = <Request*>nghttp2_session_get_stream_user_data(s, f.hd.stream_id)
+        if r != NULL and not r.half_closed:
+            nghttp2_submit_rst_stream(s, <uint8_t>NGHTTP2_FLAG_NONE, f.hd.stream_id, NGHTTP2_NO_ERROR)
+    return 0
+
 cdef int on_begin_frame(nghttp2_session* s, const nghttp2_frame_hd* hd, void* user) noexcept nogil:
     """Counts frames that bring no work; the counters are set back by the sweep."""
     cdef Conn* c = <Conn*>user
@@ -239,6 +253,8 @@ cdef void forget_stream(Conn* c, Request* r) noexcept nogil:
     if r.conn_next != NULL:
         r.conn_next.conn_prev = r.conn_prev
     c.nopen -= 1
+    if c.nopen == 0 and c.draining and not c.dead:
+        mark_dirty(c)                 # it may be closed now (end_drained)
     if c.current == r:
         c.current = NULL
     if r.owed_bytes:
@@ -276,7 +292,7 @@ cdef bint server_open(Conn* c) noexcept nogil:
 cdef ssize_t server_feed(Conn* c, const uint8_t* data, size_t n) noexcept nogil:
     """Bytes of the peer; negative when the connection must be closed."""
     cdef ssize_t used = nghttp2_session_mem_recv(<nghttp2_session*>c.session, data, n)
-    if used < 0:
+    if used < 0:                      # no HTTP/2 at all, or a flood
         c.core.ledger.page.worker.protocol_errors += 1
     if nghttp2_session_want_write(<nghttp2_session*>c.session):
         mark_dirty(c)
@@ -329,6 +345,7 @@ cdef void set_up() noexcept nogil:
     nghttp2_session_callbacks_set_on_header_callback(CALLBACKS, on_header)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(CALLBACKS, on_data_chunk)
     nghttp2_session_callbacks_set_on_frame_recv_callback(CALLBACKS, on_frame)
+    nghttp2_session_callbacks_set_on_frame_send_callback(CALLBACKS, on_sent)
     nghttp2_session_callbacks_set_on_stream_close_callback(CALLBACKS, on_stream_close)
     nghttp2_option_new(&OPTIONS)
     nghttp2_option_set_no_auto_window_update(OPTIONS, 1)

@@ -6,7 +6,8 @@ connection and goes first the next time.
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc
 from libc.string cimport memset
-from _nghttp2 cimport NGHTTP2_NO_ERROR, nghttp2_session, nghttp2_session_terminate_session
+from _nghttp2 cimport (NGHTTP2_NO_ERROR, nghttp2_session, nghttp2_session_terminate_session, nghttp2_session_want_read,
+                       nghttp2_session_want_write)
 from _output cimport drop_unsent, gather, keep_unsent
 from _posix cimport *
 from _work cimport *
@@ -81,6 +82,13 @@ cdef void want_output(int ep, Conn* c, bint want) noexcept nogil:
         c.want_write = want
         watch(ep, EPOLL_CTL_MOD, c, (0 if c.eof else EPOLLIN) | (EPOLLOUT if want else 0))
 
+cdef bint is_over(const Conn* c) noexcept nogil:
+    """Whether a connection that has nothing to send is at its end; a session after a protocol error wants nothing."""
+    if c.closing or c.eof and c.nopen == 0 or c.kind == CONN_CLIENT and c.draining and calls_of(c) == 0:
+        return True
+    return not nghttp2_session_want_read(<nghttp2_session*>c.session) and (
+        not nghttp2_session_want_write(<nghttp2_session*>c.session))
+
 cdef void flush_conn(int ep, Conn* c) noexcept nogil:
     cdef Output* out = c.core.output
     cdef uint32_t first
@@ -104,8 +112,7 @@ cdef void flush_conn(int ep, Conn* c) noexcept nogil:
                 mark_dead(c)
             break
     want_output(ep, c, c.nunsent != 0 or more == 1)
-    if c.nunsent == 0 and more == 0 and (c.closing or c.eof and c.nopen == 0 or c.kind == CONN_CLIENT
-                                         and c.draining and calls_of(c) == 0):
+    if c.nunsent == 0 and more == 0 and is_over(c):
         mark_dead(c)
 
 cdef void flush_dirty(Core* core, int ep) noexcept nogil:

@@ -47,26 +47,30 @@ WORK.owners = <Owner*>calloc(MAX_BACKENDS, sizeof(Owner))
 if WORK.owners == NULL:
     raise MemoryError
 
-cdef inline Owner* owner_of(Work* k, const Doc* d, uint16_t number) noexcept nogil:
-    """The owner's record, with a part of this document opened at the first use."""
+cdef Owner* open_owner(Work* k, const Doc* d, uint16_t number) noexcept nogil:
+    """Opens a part of this document for an owner."""
     cdef Owner* o = &k.owners[number]
     cdef Core* core = k.t.core
     cdef Request* r = d.request
-    cdef Backend* backend
+    o.batch = pending_for(core, core.owners[number], r.signal, k.size)
+    if core.queued_ack and r.parent == NULL and not r.judged:
+        o.part = part_open(core, o.batch, NULL, core.now_ns + core.queue_age_ns)
+    elif r.parent == NULL and r.judged:
+        o.part = part_open(core, o.batch, NULL, r.deadline_ns)
+        o.batch.parts[o.part].rerouted = 1
+    else:
+        o.part = part_open(core, o.batch, r, r.deadline_ns)
+    k.touched[k.ntouched] = number
+    k.ntouched += 1
+    return o
+
+cdef inline Owner* owner_of(Work* k, const Doc* d, uint16_t number) noexcept nogil:
+    """The owner's record; at its first use a part is opened that begins with the fields of the request we do not know."""
+    cdef Owner* o = &k.owners[number]
     if o.batch == NULL:
-        backend = core.owners[number]
-        o.batch = pending_for(core, backend, r.signal, k.size)
-        if core.queued_ack and r.parent == NULL and not r.judged:
-            o.part = part_open(core, o.batch, NULL, core.now_ns + core.queue_age_ns)
-        elif r.parent == NULL and r.judged:
-            o.part = part_open(core, o.batch, NULL, r.deadline_ns)
-            o.batch.parts[o.part].rerouted = 1
-        else:
-            o.part = part_open(core, o.batch, r, r.deadline_ns)
-        k.touched[k.ntouched] = number
-        k.ntouched += 1
-        if d.frags:               # fields of the request that we do not know
-            write_frags(k.t, d.body, d.frag0, d.frags, reserve(core, o.batch, frag_bytes(k.t, d)))
+        o = open_owner(k, d, number)
+        if d.frags:
+            write_frags(k.t, d.body, d.frag0, d.frags, reserve(k.t.core, o.batch, frag_bytes(k.t, d)))
     return o
 
 cdef inline void scope_sizes(Work* k, const Scope* scope, uint32_t first, uint32_t last) noexcept nogil:
@@ -305,14 +309,8 @@ cdef void split_doc(Work* k, Doc* d) noexcept nogil:
     if k.size > limit:
         split_large(k, d, limit)
     elif only < OWNER_LAST and d.kept == d.items and d.edited == 0 and d.dropped == 0:
-        o = owner_of(k, d, only)
-        if d.frags:                   # owner_of wrote them: the rest of the message follows by resources
-            for i in range(d.resource0, d.resource0 + d.resources):
-                rs = &t.resources[i]
-                if rs.items:
-                    memcpy(reserve(core, o.batch, rs.end - rs.off), d.body + rs.off, rs.end - rs.off)
-        else:
-            memcpy(reserve(core, o.batch, d.size), d.body, d.size)
+        o = open_owner(k, d, only)
+        memcpy(reserve(core, o.batch, d.size), d.body, d.size)
         for i in range(d.resource0, d.resource0 + d.resources):
             rs = &t.resources[i]
             units = rs.items

@@ -63,6 +63,31 @@ def _told(error: Any, took_s: float) -> Told:  # grpc types it as what it is not
     return Told(GrpcStatus(error.code().value[0]), error.details() or "", retry_after_s, took_s=took_s)
 
 
+class Exports:
+    """Exports that run at the same time, each by a client of its own."""
+
+    def __init__(self, target: str) -> None:
+        self.told: list[Told] = []
+        self._target = target
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, *bodies: bytes) -> None:
+        """Sends these, without waiting."""
+        for body in bodies:
+            self._threads.append(threading.Thread(target=self._export, args=[body], daemon=True))
+            self._threads[-1].start()
+
+    def end(self) -> list[Told]:
+        """Waits until all are answered."""
+        for thread in self._threads:
+            thread.join()
+        return self.told
+
+    def _export(self, body: bytes) -> None:
+        with Client(self._target) as client:
+            self.told.append(client.export(body))
+
+
 class Clients:
     """`n` clients in threads, each of which exports one request after the other until told to stop."""
 

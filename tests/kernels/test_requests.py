@@ -83,7 +83,11 @@ def test_gzip() -> None:
     assert [(doc.size, doc.items) for doc in tick.docs()] == [(len(BODY), 2)] * 2
 
 
-@pytest.mark.parametrize("body", [b"", b"no gzip", gzip.compress(BODY)[:-1], gzip.compress(BODY[:-1])])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no gzip", gzip.compress(BODY)[:-1], gzip.compress(BODY[:-1])],
+    ids=["empty", "no gzip", "cut off", "of a malformed message"],
+)
 def test_bad_gzip(body: bytes) -> None:
     tick = pushed(framed(body, 1), gzip=True)
     assert scan(tick, PLENTY) == 0

@@ -60,7 +60,7 @@ class Written:
 class Stages:
     """The state of one worker; backends are up, and nothing is ever sent."""
 
-    def __init__(self, owners: int, limits: Limits = Limits(), *, queued: bool = False) -> None:  # noqa: B008 frozen
+    def __init__(self, owners: int, limits: Limits = Limits(), *, queued: bool = False) -> None:
         page = bytearray(page_bytes())
         self.owners = owners
         self.core = WorkerCore(page, array("Q", [0, 1 << 40]))

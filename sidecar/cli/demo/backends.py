@@ -2,7 +2,7 @@
 
     python -m sidecar.cli.demo.backends COUNT
 
-Prints what has come as a line of JSON (`books.Came`) four times a second, and a last time when its input ends.
+Prints what has come as a line of JSON (`books.Came`) for every line of input, and a last time when that ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from sidecar.cli.demo.books import Came
-from sidecar.cli.demo.child import report_until_told
+from sidecar.cli.demo.child import report_when_asked
 from sidecar.cli.demo.sightings import Sightings
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
@@ -88,7 +88,7 @@ def main(count: int) -> None:
     books = Books(count)
     served = [serve(number, books) for number in range(count)]
     addresses = tuple(address for _, address in served)
-    report_until_told(lambda: msgspec.json.encode(books.came(addresses)))
+    report_when_asked(lambda: msgspec.json.encode(books.came(addresses)))
     for server, _ in served:
         server.stop(None)
 

@@ -45,11 +45,11 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def difference(ledger: LedgerRow, came: Came) -> int:
-    """Spans that the ledger says were forwarded and that no backend has, or (below 0) the other way round.
+    """Spans that backends have and the ledger does not count as forwarded, or (below 0) the other way round.
 
-    While traffic flows it is what lies between a backend's count and its answer.
+    While traffic flows these are the ones whose answers are under way.
     """
-    return ledger.forwarded - came.distinct
+    return came.distinct - ledger.forwarded
 
 
 def faults(ledger: LedgerRow, sent: Sent, came: Came) -> list[str]:
@@ -64,7 +64,7 @@ def faults(ledger: LedgerRow, sent: Sent, came: Came) -> list[str]:
     if ledger.forwarded > sum(came.spans):
         found.append(f"{ledger.forwarded - sum(came.spans):,} spans count as forwarded, and no backend has them")
     if came.distinct > ledger.forwarded + ledger.rejected + ledger.dropped_total:
-        found.append(f"backends have {difference(ledger, came):,} spans less than none that the ledger knows of")
+        found.append(f"backends have {difference(ledger, came):,} spans more than the ledger knows of")
     if sent.acknowledged > ledger.forwarded + ledger.sampled_out:
         found.append(f"{sent.acknowledged - ledger.forwarded - ledger.sampled_out:,} spans were acknowledged and lost")
     return found

@@ -1,7 +1,7 @@
 """The processes beside the gateway: how they are started, told to end, and what they report.
 
-They live as long as their standard input: it ends when the demo says so, and also when the demo is no more. A report is
-a line of JSON on standard output. They have sessions of their own, so that Ctrl-C reaches the demo alone.
+They live as long as their standard input: it ends when the demo says so, and also when the demo is no more. A line in
+it asks for a report, a line of JSON on standard output. In sessions of their own, they are not reached by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from threading import Event, Thread
 from typing import IO, Generic, TypeVar, cast
 
 import msgspec
 
-from sidecar.errors import SpangateError
+from sidecar.errors import Exit, SpangateError
 
 Report = TypeVar("Report", bound=msgspec.Struct)
 
-REPORT_S = 0.25
 LAST_WORDS = 20
 """Lines of standard error that are kept."""
 _OURS = ("SPANGATE_", "OTEL_", "GRPC_")
@@ -40,24 +40,20 @@ def environment() -> Mapping[str, str]:
     }
 
 
-def report_until_told(report: Callable[[], bytes]) -> None:
-    """In a child: print reports until the input ends, and then one more."""
-    told = Event()
-
-    def listen() -> None:
-        while sys.stdin.buffer.readline():
-            pass
-        told.set()
-
-    Thread(target=listen, daemon=True).start()
-    while not told.wait(REPORT_S):
-        _print(report())
-    _print(report())
+def report_when_asked(report: Callable[[], bytes]) -> None:
+    """In a child: print a report for every line that comes in, and one more when the input has ended."""
+    while sys.stdin.buffer.readline():
+        print_report(report())
+    print_report(report())
 
 
-def _print(report: bytes) -> None:
-    sys.stdout.buffer.write(report + b"\n")
-    sys.stdout.buffer.flush()
+def print_report(report: bytes) -> None:
+    """In a child: say it now; when nobody listens any more, end at once."""
+    try:
+        sys.stdout.buffer.write(report + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os._exit(Exit.PIPE)
 
 
 class Child(Generic[Report]):
@@ -66,7 +62,7 @@ class Child(Generic[Report]):
     def __init__(self, module: str, blank: Report, *arguments: str) -> None:
         self.said = blank
         self.name = module.rpartition(".")[2]
-        self._reported = Event()
+        self._answered = Event()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
@@ -86,21 +82,17 @@ class Child(Generic[Report]):
         for reader in self._readers:
             reader.start()
 
-    def tell(self, order: msgspec.Struct) -> None:
-        """Send it a line."""
-        try:
-            self._input.write(msgspec.json.encode(order) + b"\n")
+    def ask(self, order: msgspec.Struct | None = None, *, timeout_s: float) -> Report:
+        """Its report on a line, which may be an order. ChildFailed when none comes in time."""
+        self._answered.clear()
+        with suppress(BrokenPipeError):  # check() tells why
+            self._input.write((msgspec.json.encode(order) if order else b"") + b"\n")
             self._input.flush()
-        except BrokenPipeError:
-            self.check()
-
-    def wait_report(self, timeout_s: float) -> Report:
-        """Its first report. ChildFailed when none comes in time."""
         deadline_s = time.monotonic() + timeout_s
-        while not self._reported.wait(0.05):
+        while not self._answered.wait(0.05):
             self.check()
             if time.monotonic() > deadline_s:
-                raise ChildFailed(f"the {self.name} of the demo did not start within {timeout_s:g} s")
+                raise ChildFailed(f"the {self.name} of the demo did not answer within {timeout_s:g} s")
         return self.said
 
     def check(self) -> None:
@@ -110,9 +102,10 @@ class Child(Generic[Report]):
             self._readers[1].join(1)
             raise ChildFailed(f"the {self.name} of the demo ended with {code}", " | ".join(list(self._words)[-3:]))
 
-    def end(self, timeout_s: float) -> Report:
+    def end(self, *, timeout_s: float) -> Report:
         """Tell it to end, and wait; its last report. It is killed when it takes longer."""
-        self._input.close()
+        with suppress(BrokenPipeError):
+            self._input.close()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -130,7 +123,7 @@ class Child(Generic[Report]):
         decoder = msgspec.json.Decoder(kind)
         for line in stream:
             self.said = decoder.decode(line)
-            self._reported.set()
+            self._answered.set()
 
     def _keep(self, stream: IO[bytes]) -> None:
         for line in stream:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +40,7 @@ class GatewayProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _LEASH, sys.executable, "-m", "sidecar.cli", "run", *options, *log],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment(),
             start_new_session=True,
@@ -96,9 +99,10 @@ class GatewayProcess:
         return code
 
     def kill(self) -> None:
-        """End it the hard way, if it still runs."""
-        self._process.kill()
-        self._process.wait()
+        """End it the hard way, if it still runs, with its workers."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def final(self, before: LedgerRow) -> LedgerRow:
         """The ledger of traces as it was logged at the very end, or `before` where that is missing."""

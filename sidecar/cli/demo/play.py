@@ -27,6 +27,7 @@ from sidecar.snapshot import GatewayStatus, LedgerRow, LedgerSnapshot
 
 BACKENDS = 3
 LOOK_S = 0.5
+ANSWER_S = 10.0
 START_S = 30.0
 FLUSH_S = 20.0
 DRAIN_S = 40.0
@@ -52,7 +53,7 @@ class Play:
             stack.callback(self._backends.kill)
             self._traffic = Child("sidecar.cli.demo.traffic", Sent())
             stack.callback(self._traffic.kill)
-            came = self._backends.wait_report(START_S)
+            came = self._backends.ask(timeout_s=START_S)
             named = [f"--backend={address},name=backend-{i}" for i, address in enumerate(came.addresses, 1)]
             self._gateway = GatewayProcess([*self._options, *named])
             stack.callback(self._gateway.kill)
@@ -60,7 +61,7 @@ class Play:
                 click.echo("\n".join(self._gateway.complaints), err=True)
                 return self._gateway.exit_code
             self._wait_ready()
-            self._traffic.tell(Order(f"http://{self._gateway.listen}", self._rate))
+            self._traffic.ask(Order(f"http://{self._gateway.listen}", self._rate), timeout_s=START_S)
             if self._plain:
                 self._tell()
             else:
@@ -71,21 +72,27 @@ class Play:
 
     def _wait_ready(self) -> None:
         deadline_s = time.monotonic() + START_S
-        while not self._stop.wait(0.05) and not self._look() and time.monotonic() < deadline_s:
+        while not self._stop.wait(0.05) and not self._ready() and time.monotonic() < deadline_s:
             pass
 
-    def _look(self) -> bool:
-        """Ask the gateway how it is; whether it is ready. ChildFailed when one of the three has ended."""
-        self._backends.check()
-        self._traffic.check()
+    def _ready(self) -> bool:
+        self._ask()
+        return self._status.ready
+
+    def _look(self) -> None:
+        """Ask all three, the backends last. ChildFailed when one of them has ended."""
         self._gateway.check()
+        self._ask()
+        self._traffic.ask(timeout_s=ANSWER_S)
+        self._backends.ask(timeout_s=ANSWER_S)
+
+    def _ask(self) -> None:
         try:
             self._status = admin.ask(self._gateway.admin, "/status", GatewayStatus)
             self._ledger = admin.ask(self._gateway.admin, "/ledger", LedgerSnapshot)
         except GatewayUnreachable:
             self._gateway.check()
             raise
-        return self._status.ready
 
     def _beats(self, period_s: float) -> Iterator[float]:
         """A look every `period_s`; the seconds since the start."""
@@ -108,7 +115,7 @@ class Play:
 
     def _show(self) -> None:
         ends = "Ctrl-C drains and ends" if self._seconds is None else f"ends after {self._seconds:g} s"
-        title = f"demo: five services and their SDKs make {self._rate:,} spans/s for a gateway; {ends}"
+        title = f"demo: {self._rate:,} spans/s from five services and their SDKs; {ends}"
         with Live(console=self._console, auto_refresh=False) as live:
             for _ in self._beats(LOOK_S):
                 live.update(
@@ -134,11 +141,11 @@ class Play:
     def _close(self) -> int:
         """Traffic first, so that nothing new comes; the backends last, so that they have it all. The exit code."""
         click.echo("\nthe traffic stops, the gateway drains ...")
-        sent = self._traffic.end(FLUSH_S)
-        self._look()
+        sent = self._traffic.end(timeout_s=FLUSH_S)
+        self._ask()
         self._gateway.drain()
         code = self._gateway.wait(DRAIN_S)
-        came = self._backends.end(START_S)
+        came = self._backends.end(timeout_s=ANSWER_S)
         row = self._gateway.final(self._row())
         self._console.print()
         self._console.print(screen.final(row))

@@ -41,19 +41,18 @@ def outside(row: LedgerRow, sent: Sent, came: Came, *, under_way: bool) -> Table
 def final(row: LedgerRow) -> Table:
     """The ledger at the end, term by term."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    terms = {
-        "received": row.received,
-        "= forwarded": row.forwarded,
-        "+ sampled out": row.sampled_out,
-        "+ rejected": row.rejected,
-        "+ dropped": row.dropped_total,
-        "+ in flight": row.in_flight,
-    }
     table.add_column("final ledger", no_wrap=True)
-    for name in [*terms, "difference"]:
-        table.add_column(name, justify="right", no_wrap=True)
-    style = "bold red" if row.difference else "bold green"
-    table.add_row("traces", *(f"{count:,}" for count in terms.values()), Text(f"{row.difference:,}", style=style))
+    table.add_column("spans", justify="right", no_wrap=True)
+    for name, count in (
+        ("received", row.received),
+        ("  forwarded", row.forwarded),
+        ("  sampled out", row.sampled_out),
+        ("  rejected", row.rejected),
+        ("  dropped", row.dropped_total),
+        ("  in flight", row.in_flight),
+    ):
+        table.add_row(name, f"{count:,}")
+    table.add_row("difference", Text(f"{row.difference:,}", style="bold red" if row.difference else "bold green"))
     return table
 
 
@@ -65,5 +64,5 @@ def line(at_s: float, status: GatewayStatus, row: LedgerRow, came: Came) -> str:
     return (
         f"{at_s:4.0f} s  {rates.received:,.0f} spans/s, {rates.forwarded:,.0f} forwarded, "
         f"{rates.sampled_out:,.0f} sampled out; {latency}; shares {shares}; "
-        f" forwarded {row.forwarded:,}, at backends {came.distinct:,}"
+        f"forwarded {row.forwarded:,}, at backends {came.distinct:,}"
     )

@@ -2,8 +2,8 @@
 
     python -m sidecar.cli.demo.traffic
 
-Waits for a line with an `Order`, then prints what was sent as a line of JSON (`books.Sent`) four times a second, and a
-last time when its input has ended and everything is flushed.
+Waits for a line with an `Order`; then prints what was sent as a line of JSON (`books.Sent`), again for every further
+line, and a last time when its input has ended and everything is flushed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
 from sidecar.cli.demo.books import Order, Sent
-from sidecar.cli.demo.child import report_until_told
+from sidecar.cli.demo.child import print_report, report_when_asked
 
 PAUSE_S = 0.02
 SCHEDULE_MS = 300
 QUEUE = 32768
 """Spans of a service that may wait for export: enough for seconds at rates that one Python process can make."""
+FLUSH_S = 15.0
 DECLINED = 0.04
 """Payments that fail."""
 STEP_NS = 1_500_000
@@ -187,12 +188,13 @@ class Shop:
         return round(STEP_NS * self._dice.uniform(0.2, 1.0))
 
     def close(self) -> None:
-        """Flush and end: the services at the same time, as they would."""
-        threads = [Thread(target=provider.shutdown) for provider in self._providers.values()]
+        """Flush and end: the services at the same time, as they would; bounded, where nobody takes the spans."""
+        threads = [Thread(target=provider.shutdown, daemon=True) for provider in self._providers.values()]
         for thread in threads:
             thread.start()
+        end_s = time.monotonic() + FLUSH_S
         for thread in threads:
-            thread.join()
+            thread.join(max(end_s - time.monotonic(), 0))
 
 
 def services(call: Call) -> dict[str, None]:
@@ -224,11 +226,12 @@ def main() -> None:
     shop = Shop(order.endpoint, tally, random.Random())
     seller = Thread(target=make, args=(shop, order.rate, stop), daemon=True)
     seller.start()
-    report_until_told(tally.report)
+    print_report(tally.report())
+    report_when_asked(tally.report)
     stop.set()
     seller.join()
     shop.close()
-    sys.stdout.buffer.write(tally.report() + b"\n")
+    print_report(tally.report())
 
 
 if __name__ == "__main__":
