@@ -3,6 +3,7 @@
 SPANGATE_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, SPANGATE_ANNOTATE=1 writes the HTML of
 Cython.
 """
+
 import os
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from setuptools import Extension, setup
 
 Options.warning_errors = True
 
-LIBRARIES = {"answer": ["nghttp2"], "client": ["nghttp2"], "gzip": ["deflate", "isal"], "server": ["nghttp2"], "sockets": ["nghttp2"]}
+LIBRARIES = {
+    "answer": ["nghttp2"],
+    "client": ["nghttp2"],
+    "gzip": ["deflate", "isal"],
+    "server": ["nghttp2"],
+    "sockets": ["nghttp2"],
+}
 SANITIZE = os.environ.get("SPANGATE_SANITIZE") == "1"
 CFLAGS = ["-O3", "-g", "-fno-omit-frame-pointer", "-fno-strict-aliasing", "-Wno-unused-function"]
 if SANITIZE:

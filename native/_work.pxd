@@ -179,15 +179,19 @@ cdef struct Backend:
     void* headers             # nghttp2_nv[], see client.pyx
     uint32_t nheaders
 
+cdef enum Ending:
+    ENDING = 1                # closes when its output is out
+    CUT_OFF = 2               # closes after what the socket takes at once
+
 cdef struct Conn:
     int fd
+    uint32_t watched          # what epoll looks for
     uint8_t kind
     uint8_t dead
     uint8_t dirty
-    uint8_t want_write
     uint8_t connecting
     uint8_t draining          # GOAWAY announced, or received
-    uint8_t closing           # closes when its output is out
+    uint8_t closing           # an Ending, or 0
     uint8_t ping_open
     uint8_t settled           # the peer's SETTINGS have come
     uint8_t eof               # the peer has closed its side

@@ -236,7 +236,7 @@ cdef class Engine:
                     self.event(c.backend.slot, EVENT_GOAWAY, 0)
                     mark_dirty(c)
             if used < 0:
-                c.closing = 1         # what the session has to say (GOAWAY) goes out first
+                c.closing = CUT_OFF   # what the session has to say (GOAWAY) goes out first
                 mark_dirty(c)
                 return
             if n < READ_BYTES:
@@ -246,7 +246,6 @@ cdef class Engine:
         """A client that has closed its side still gets the answers to what it sent."""
         if c.kind == CONN_SERVER and c.nopen:
             c.eof = 1
-            watch(self.ep, EPOLL_CTL_MOD, c, EPOLLOUT if c.want_write else 0)
             mark_dirty(c)
         else:
             mark_dead(c)

@@ -108,8 +108,8 @@ cdef void judge_resource(Tables* t, const Doc* d, const Resource* resource, cons
             tally.rejected += item.units
         elif item.flags & ITEM_STATE and spans:
             tally.faults += judge_state(t, d.body, item, own, s.shed[3] if k else shed, s.precision, recent, tally)
-        else:
-            tally.faults += judge_without(item, thresholds[k], tally)
+        elif judge_without(item, thresholds[k], tally) and spans:   # log records need not belong to a trace
+            tally.faults += 1
 
 cdef inline void pass_resource(Tables* t, const Resource* resource, Tally* tally) noexcept nogil:
     """Nothing to decide: everything is kept but what scan has rejected."""

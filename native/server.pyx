@@ -233,7 +233,7 @@ cdef int on_begin_frame(nghttp2_session* s, const nghttp2_frame_hd* hd, void* us
         c.resets += 1
     c.idle_frames += 1
     if c.idle_frames > IDLE_FRAMES_MAX or c.resets > RESETS_MAX:
-        c.closing = 1
+        c.closing = CUT_OFF
         nghttp2_session_terminate_session(s, NGHTTP2_ENHANCE_YOUR_CALM)
         mark_dirty(c)
     return 0

@@ -30,7 +30,7 @@ cdef void watch(int ep, int op, Conn* c, uint32_t events) noexcept nogil:
     """Tells epoll what to look for; the event names the connection."""
     cdef epoll_event e
     memset(&e, 0, sizeof(e))
-    e.events = events
+    e.events = c.watched = events
     e.data.ptr = c
     epoll_ctl(ep, op, c.fd, &e)
 
@@ -74,13 +74,16 @@ cdef bint send_all(Conn* c, iovec* iov, uint32_t* first, uint32_t n) noexcept no
 cdef void end_drained(Conn* c) noexcept nogil:
     """All streams are answered and the client has seen the first GOAWAY (it answered the PING): close."""
     if c.kind == CONN_SERVER and c.draining and c.nopen == 0 and not c.ping_open and not c.closing:
-        c.closing = 1
+        c.closing = ENDING
         nghttp2_session_terminate_session(<nghttp2_session*>c.session, NGHTTP2_NO_ERROR)
 
-cdef void want_output(int ep, Conn* c, bint want) noexcept nogil:
-    if not c.dead and c.want_write != want:
-        c.want_write = want
-        watch(ep, EPOLL_CTL_MOD, c, (0 if c.eof else EPOLLIN) | (EPOLLOUT if want else 0))
+cdef void look_for(int ep, Conn* c, bint output) noexcept nogil:
+    """Input and, if asked for, room for output.  A client that does not read its answers is not read from either."""
+    cdef uint32_t events = EPOLLOUT if output else 0
+    if not c.eof and (c.kind == CONN_CLIENT or c.nunsent == 0):
+        events |= EPOLLIN
+    if not c.dead and c.watched != events:
+        watch(ep, EPOLL_CTL_MOD, c, events)
 
 cdef bint is_over(const Conn* c) noexcept nogil:
     """Whether a connection that has nothing to send is at its end; a session after a protocol error wants nothing."""
@@ -111,8 +114,8 @@ cdef void flush_conn(int ep, Conn* c) noexcept nogil:
             if not c.dead and not keep_unsent(c, first):
                 mark_dead(c)
             break
-    want_output(ep, c, c.nunsent != 0 or more == 1)
-    if c.nunsent == 0 and more == 0 and is_over(c):
+    look_for(ep, c, c.nunsent != 0 or more == 1)
+    if c.closing == CUT_OFF or c.nunsent == 0 and more == 0 and is_over(c):
         mark_dead(c)
 
 cdef void flush_dirty(Core* core, int ep) noexcept nogil:

@@ -137,8 +137,12 @@ class Worker:
                 self._engine.listen(listener)
         else:
             routing = take_over(
-                policy, self._policy, self._ingress.routing,
-                now_ns=time.monotonic_ns(), unix_ns=time.time_ns(), turn=self._index,
+                policy,
+                self._policy,
+                self._ingress.routing,
+                now_ns=time.monotonic_ns(),
+                unix_ns=time.time_ns(),
+                turn=self._index,
             )
             self._ingress.use(sampling, routing)
         self._policy, self._config = policy, config

@@ -61,6 +61,7 @@ class WorkerRow(NamedTuple):
     detoured: int
 
 def page_bytes() -> int: ...
+
 @final
 class PageReader:
     def __init__(self, page: Buffer) -> None: ...

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from sidecar.config.schema import GatewayConfig
 from sidecar.errors import Problem
-from sidecar.model import Ack, Endpoint, RoutingStrategy
+from sidecar.model import Ack, RoutingStrategy
 
 Check = Callable[[GatewayConfig], Iterator[Problem]]
 
 _INDEX = re.compile(r"\[\d+\]")
+BACKENDS_MAX = 1024
+"""What the tables of the data plane have room for (MEMBERS_MAX of the native `rendezvous`)."""
 _PRIVATE = ("127.", "localhost", "::1")
 
 
@@ -63,9 +65,9 @@ def no_loop(config: GatewayConfig) -> Iterator[Problem]:
 
 @rule("backends[].address")
 def addresses_differ(config: GatewayConfig) -> Iterator[Problem]:
-    first: dict[Endpoint, int] = {}
+    first: dict[str, int] = {}
     for i, backend in enumerate(config.backends):
-        if (j := first.setdefault(backend.address, i)) != i:
+        if (j := first.setdefault(str(backend.address).lower(), i)) != i:
             yield Problem(f"backends[{i}].address", f"is that of backends[{j}]", "a larger weight is a larger share")
 
 
@@ -76,6 +78,12 @@ def names_differ(config: GatewayConfig) -> Iterator[Problem]:
         named = backend.name != str(backend.address)
         if (j := first.setdefault(backend.name, i)) != i and named:
             yield Problem(f"backends[{i}].name", f"is that of backends[{j}]")
+
+
+@rule("backends")
+def few_enough(config: GatewayConfig) -> Iterator[Problem]:
+    if len(config.backends) > BACKENDS_MAX:
+        yield Problem("backends", f"are {len(config.backends)}: there can be {BACKENDS_MAX}")
 
 
 @rule("backends[].weight")
@@ -180,6 +188,7 @@ RULES: tuple[Rule, ...] = (
     no_loop,
     addresses_differ,
     names_differ,
+    few_enough,
     some_weight,
     ownership_is_possible,
     something_to_weigh,

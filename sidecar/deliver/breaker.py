@@ -1,8 +1,8 @@
 """A circuit breaker for one backend: after failures in a row it is passed over for a while, then tried again.
 
-    CLOSED --`LIMIT` failures in a row--> OPEN --hold--> HALF_OPEN --success--> CLOSED
-                                           ^                |
-                                           +--- failure ----+   (hold doubles, up to its maximum)
+CLOSED --`LIMIT` failures in a row--> OPEN --hold--> HALF_OPEN --success--> CLOSED
+                                       ^                |
+                                       +--- failure ----+   (hold doubles, up to its maximum)
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ class Breaker:
             self.state = State.HALF_OPEN
             return True
         return False
+
+    def try_again(self) -> bool:
+        """Ends the hold early: the connection is a new one, or nobody else is left. Whether there was a hold."""
+        if self.state is not State.OPEN:
+            return False
+        self.state = State.HALF_OPEN
+        return True
 
     def succeeded(self) -> None:
         """A call went well."""

@@ -1,8 +1,8 @@
 """Keeping one connection to a backend: resolve, connect, reconnect with backoff. The engine owns the socket.
 
-    IDLE --dial--> DIALING --up--> UP --lost, goaway--> IDLE (dial again, at once after GOAWAY)
-                      |
-                      +--refused--> WAITING --backoff--> DIALING
+IDLE --dial--> DIALING --up--> UP --lost, goaway--> IDLE (dial again, at once after GOAWAY)
+                  |
+                  +--refused--> WAITING --backoff--> DIALING
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Connector:
         self._address = address
         self._dice = dice
         self._fails = 0
+        self._dialed_s = -FIRST_S
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -43,7 +44,9 @@ class Connector:
         """Begin to connect, now."""
         self._timer = None
         if not self._closed and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._dial())
+            loop = asyncio.get_running_loop()
+            self._dialed_s = loop.time()
+            self._task = loop.create_task(self._dial())
             self._task.add_done_callback(self._dialed)
 
     def up(self) -> None:
@@ -53,10 +56,11 @@ class Connector:
         self._fails = 0
 
     def lost(self, reason: str = "") -> None:
-        """The connection is gone; without a reason by GOAWAY, which is no failure."""
+        """The connection is gone; without a reason by GOAWAY, which is no failure, unless it comes to every greeting."""
         if reason and not self._closed:
             self._log.warning("the connection to a backend broke", reason=reason)
-        self._again(self._dice.uniform(0, FIRST_S) if reason else 0.0)
+        young = asyncio.get_running_loop().time() - self._dialed_s < FIRST_S
+        self._again(self._dice.uniform(0, FIRST_S) if reason or young else 0.0)
 
     def refused(self, reason: str) -> None:
         """The connection did not come about."""
@@ -99,6 +103,7 @@ class Connector:
             code = sock.connect_ex(address)
             if code not in {0, errno.EINPROGRESS}:
                 raise OSError(code, os.strerror(code))
-            self._engine.connect(self._slot, sock.detach())
+            self._engine.connect(self._slot, sock.fileno())
+            sock.detach()
         finally:
             sock.close()

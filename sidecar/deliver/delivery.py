@@ -14,7 +14,7 @@ from sidecar._native.outbox import Outbox
 from sidecar._native.rendezvous import identity_key
 from sidecar.clock import Clock
 from sidecar.config.schema import BackendConfig, GatewayConfig
-from sidecar.deliver.breaker import Breaker
+from sidecar.deliver.breaker import Breaker, State
 from sidecar.deliver.connector import Connector
 from sidecar.deliver.failure import Failure
 from sidecar.deliver.verdict import Act, Verdict, judge
@@ -128,9 +128,11 @@ class Delivery:
     def tick(self) -> None:
         """Four times a second: breakers, backends that have left, figures."""
         now_s = self._clock.monotonic_s()
+        none_up = not self._backends.any_up()
         for backend in self._by_slot.values():
             self._count_good(backend)
-            if backend.breaker.tick(now_s) and backend.connected:
+            over = backend.breaker.tick(now_s) or (none_up and backend.breaker.try_again())
+            if over and backend.connected:
                 self._backends.set_up(backend.slot, True)
         for slot in self._backends.rested():
             self._engine.disconnect(slot)
@@ -144,6 +146,10 @@ class Delivery:
         if backend is None:
             return
         if kind == BACKEND_UP:
+            if backend.connected and backend.breaker.state is State.OPEN:
+                self._backends.set_up(slot, False)  # to the engine, any byte of a backend that is passed over is news
+                return
+            backend.breaker.try_again()
             backend.connected = True
             backend.connector.up()
         elif kind == BACKEND_LOST:
@@ -204,13 +210,21 @@ class Delivery:
             if verdict.words or verdict.rejected:
                 self._log.warning(
                     "a backend took a call in part",
-                    backend=backend.config.name, rejected=verdict.rejected, parts=failure.parts, said=verdict.words,
+                    backend=backend.config.name,
+                    rejected=verdict.rejected,
+                    parts=failure.parts,
+                    said=verdict.words,
                 )
             return
         self._log.warning(
             "a call to a backend failed",
-            backend=backend.config.name, status=failure.status.name, said=failure.words, parts=failure.parts,
-            items=failure.items, tries=failure.tries, then=verdict.act.name.lower(),
+            backend=backend.config.name,
+            status=failure.status.name,
+            said=failure.words,
+            parts=failure.parts,
+            items=failure.items,
+            tries=failure.tries,
+            then=verdict.act.name.lower(),
         )
         if failure.retryable and not failure.connection_lost and other_up:
             self._count_good(backend)

@@ -37,6 +37,8 @@ _OF_HTTP = {
 """https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md"""
 
 NO_STATUS = -1
+LONGEST_PAUSE_S = 3600.0
+"""A RetryInfo of ten thousand years is valid too: more than this is taken for this."""
 
 
 class Failure(NamedTuple):
@@ -82,7 +84,7 @@ class Failure(NamedTuple):
 
     @property
     def retry_after_s(self) -> float | None:
-        """RetryInfo of the status details; None without, or where they do not parse."""
+        """RetryInfo of the status details, at most LONGEST_PAUSE_S; None without, or where they do not parse."""
         if not self.details:
             return None
         # Here and not above: protobuf would cost each worker 5 MB, and most never see a status with details.
@@ -96,7 +98,7 @@ class Failure(NamedTuple):
                 info = RetryInfo()
                 if detail.Unpack(info):
                     after_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
-                    return max(after_s, 0.0)
+                    return min(max(after_s, 0.0), LONGEST_PAUSE_S)
         except (binascii.Error, DecodeError):
             return None
         return None
@@ -106,6 +108,11 @@ class Failure(NamedTuple):
         """Whether OTLP lets us send it again."""
         status = self.status
         return status in RETRYABLE or (status is GrpcStatus.RESOURCE_EXHAUSTED and self.retry_after_s is not None)
+
+    @property
+    def refused(self) -> bool:
+        """Whether somebody has plainly answered: what was refused has not been taken."""
+        return self.grpc_status != NO_STATUS or not (self.connection_lost or self.h2_error)
 
 
 _KNOWN = frozenset(GrpcStatus)

@@ -1,9 +1,10 @@
 """What is done about a call that failed: a pure function of the failure, the rules and who else is up.
 
-    answer OK, partial_success           -> ACCEPT
-    retryable, connection lost, reset    -> RETRY here, up to max_retries; then REROUTE; then GIVE_UP (UNAVAILABLE)
-    not retryable, several parts         -> SCATTER: each part again, alone, so that only the bad one is lost
-    not retryable, one part              -> REFUSE
+answer OK, partial_success           -> ACCEPT
+retryable, connection lost, reset    -> RETRY here, up to max_retries; then REROUTE; then GIVE_UP (UNAVAILABLE)
+certainly not processed              -> the same, but RETRY as long as there is time
+not retryable, several parts         -> SCATTER: each part again, alone, so that only the bad one is lost
+not retryable, one part              -> REFUSE
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def judge(failure: Failure, rules: DeliveryConfig, *, other_up: bool, queued: bo
     tried = failure.tries > rules.max_retries
     if elsewhere and (tried or failure.connection_lost or delay_s > failure.left_s / 2):
         return Verdict(Act.REROUTE, pause_s=asked_s)
-    if tried and not queued:
+    if tried and not queued and not failure.unprocessed:
         return Verdict(Act.GIVE_UP, max(asked_s, 1.0), failure.status, words, pause_s=asked_s)
     return Verdict(Act.RETRY, delay_s, failure.status, words, pause_s=asked_s)
 
@@ -84,9 +85,7 @@ def backoff_s(tries: int, rules: DeliveryConfig, dice: random.Random) -> float:
 
 def _may_send_again(failure: Failure, rules: DeliveryConfig) -> bool:
     """Whether a second send is allowed although the first may have arrived."""
-    if failure.unprocessed or (not failure.connection_lost and failure.h2_error == 0):
-        return True  # never seen, or plainly refused
-    return rules.may_duplicate_on_reset
+    return failure.unprocessed or failure.refused or rules.may_duplicate_on_reset
 
 
 def _accepted(failure: Failure) -> Verdict:

@@ -40,10 +40,11 @@ def _owners(
     if policy.routes.mode is not Mode.OWNING:
         reasons.append(f"{policy.strategy} places each request anew: a trace has no owner")
         return None, (), None
-    if question.trace_id is None or question.signal in {Signal.METRICS, Signal.PROFILES}:
-        reasons.append(
-            "metrics and profiles go by their resource" if question.trace_id else "the owner depends on the trace id"
-        )
+    if question.signal in {Signal.METRICS, Signal.PROFILES}:
+        reasons.append("metrics and profiles go by their resource")
+        return None, (), None
+    if question.trace_id is None:
+        reasons.append("the owner depends on the trace id")
         return None, (), None
     slot = slot_of(bytes.fromhex(question.trace_id))
     members = policy.view.members

@@ -137,7 +137,13 @@ class Keeper:
     def kill(self) -> None:
         """End it the hard way."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended just now
+                self._process.send_signal(signal.SIGKILL)
+
+    def abandon(self) -> None:
+        """End it the hard way, for good."""
+        self._stopping.set()
+        self.kill()
 
     def look(self) -> None:
         """Kill it if it hangs. Called a few times a second."""
@@ -162,12 +168,12 @@ class Keeper:
 
     async def _run_once(self) -> None:
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        arguments = ["-m", "sidecar.worker", str(theirs.fileno()), str(os.getpid())]
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL
-            )
+        self._started_s = time.monotonic()
+        try:
+            self._process, ours = await _spawned()
+        except OSError as error:
+            self._log.error("a worker cannot be started", reason=error.strerror or str(error))
+            return
         self._started_s = time.monotonic()
         self._control = ours
         ours.setblocking(False)
@@ -220,3 +226,22 @@ class Keeper:
                     asyncio.get_running_loop().remove_reader(self._control.fileno())
                     return
             self.changed()
+
+
+async def _spawned() -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """A worker's process, and our end of what we say to each other. OSError when the system has no more of either."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    arguments = ["-m", "sidecar.worker", str(theirs.fileno()), str(os.getpid())]
+    with theirs:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                env=ENVIRONMENT | os.environ,
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return process, ours

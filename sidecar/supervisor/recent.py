@@ -74,7 +74,8 @@ class Recent:
         if len(self._samples) < 2:
             return {}
         old, new = self._samples[0].backends, self._samples[-1].backends
-        return {key: items - old.get(key, (0, []))[0] for key, (items, _) in new.items()}
+        # When the settings of a backend change, its figures begin anew: what was counted before goes with the former row.
+        return {key: max(items - old.get(key, (0, []))[0], 0) for key, (items, _) in new.items()}
 
     def backend_latency_ms(self, key: int, q: float) -> float:
         """The q-quantile of the time that calls to a backend took."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 
 import msgspec
 
@@ -12,7 +13,7 @@ from sidecar.admin.server import AdminServer
 from sidecar.config.load import Sources, load
 from sidecar.config.reload import Reloaded, reloaded
 from sidecar.config.schema import GatewayConfig
-from sidecar.errors import ConfigInvalid, NoBackend
+from sidecar.errors import ConfigInvalid, Exit, NoBackend
 from sidecar.model import RoutingStrategy, release
 from sidecar.policy import shelf
 from sidecar.policy.compile import compile_policy
@@ -44,6 +45,8 @@ class Supervisor:
         self._weights = LiveWeights()
         self._epoch = 0
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._code = Exit.OK
         self._publishing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,8 +70,7 @@ class Supervisor:
             for keeper in self._keepers:
                 keeper.start()
             self._every(LOOK_S, self._look)
-            if config.routing.strategy is RoutingStrategy.INTELLIGENT:
-                self._every(WEIGHTS_S, self._reweigh)
+            self._every(WEIGHTS_S, self._reweigh)
             self._log.info(
                 "the gateway serves",
                 listen=", ".join(map(str, listeners.bound)),
@@ -82,7 +84,7 @@ class Supervisor:
         finally:
             listeners.close()
             await admin.stop()
-        return 0
+        return self._code
 
     # ---- policies
 
@@ -90,9 +92,11 @@ class Supervisor:
         """Compiles off the loop and gives the result to every worker; later calls wait for earlier ones."""
         async with self._publishing:
             self._epoch += 1
-            members = self._weights.apply(tuple(self._members.members()))
-            view = View(epoch=self._epoch, members=members)
             config = self._config
+            members = tuple(self._members.members())
+            if config.routing.strategy is RoutingStrategy.INTELLIGENT:
+                members = self._weights.apply(members)
+            view = View(epoch=self._epoch, members=members)
             policy = await asyncio.to_thread(
                 compile_policy, self._epoch, view, config.routing, config.sampling, self._policy
             )
@@ -126,7 +130,10 @@ class Supervisor:
 
     async def _reweigh(self) -> None:
         """`intelligent`: weights follow what the workers see; ownership moves only past the dead band."""
-        if self._weights.observe(self.gateway.backend_loads(), self._config.routing):
+        routing = self._config.routing  # a reload may have changed the strategy
+        if routing.strategy is not RoutingStrategy.INTELLIGENT:
+            return
+        if self._weights.observe(self.gateway.backend_loads(), routing):
             await self._publish()
 
     # ---- time and signals
@@ -153,6 +160,7 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("a task of the supervisor failed", reason=repr(error))
+            self._code = Exit.INTERNAL
             self._stop.set()
 
     def _watch_signals(self) -> None:
@@ -164,8 +172,9 @@ class Supervisor:
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
             self._log.warning("told to stop twice: what is not sent yet is dropped")
+            self._hurry.set()
             for keeper in self._keepers:
-                keeper.kill()
+                keeper.abandon()
         self._stop.set()
 
     # ---- the end
@@ -176,7 +185,8 @@ class Supervisor:
         self.gateway.draining = True
         self._log.info("draining", timeout_s=shutdown.drain_timeout_s)
         if shutdown.unready_for_s:
-            await asyncio.sleep(shutdown.unready_for_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), shutdown.unready_for_s)
         self._listeners.close()  # the workers' copies go with the order: nobody is left waiting in a backlog
         for keeper in self._keepers:
             keeper.drain(shutdown.drain_timeout_s)

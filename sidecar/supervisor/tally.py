@@ -65,7 +65,7 @@ def figures_of(pages: Sequence[PageReader]) -> Figures:
                 one = histogram(figures.duration, 1e-6, figures.duration_sum_ns / 1e9)
                 durations[METHODS[signal]] = joined(durations.get(METHODS[signal]), one)
             if sum(figures.batch_size):
-                sizes = histogram(figures.batch_size, 1.0, figures.batch_items)
+                sizes = sizes_of(figures.batch_size, figures.batch_items)
                 batches = joined(batches if batches.bounds else None, sizes)
     return Figures(
         requests=tuple(
@@ -121,6 +121,11 @@ def backends_of(pages: Iterable[PageReader]) -> dict[int, BackendSum]:
 def histogram(counts: Sequence[int], unit: float, total: float) -> Histogram:
     """Native buckets (k counts what is below 2^k units; the last is open) as a histogram in units of `unit`."""
     return Histogram(tuple(2**k * unit for k in range(len(counts) - 1)), tuple(counts), total)
+
+
+def sizes_of(counts: Sequence[int], total: float) -> Histogram:
+    """The same for whole numbers, where "below 2^k" is "at most 2^k - 1": 512 is counted up to 1023, not up to 512."""
+    return Histogram(tuple(2.0**k - 1 for k in range(len(counts) - 1)), tuple(counts), total)
 
 
 def joined(one: Histogram | None, other: Histogram) -> Histogram:

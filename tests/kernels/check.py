@@ -240,7 +240,7 @@ def decided(signal: int, body: bytes, item: Item, own: int, shed: int) -> Verdic
     rand = item.rand if item.flags & ITEM_RANDOM else None
     verdict = judge(own, shed, 4, rand, text)
     if signal != TRACES:
-        verdict.state = None
+        verdict.state, verdict.fault = None, False
     return verdict
 
 

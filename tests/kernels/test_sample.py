@@ -281,6 +281,12 @@ def test_log_records_have_no_tracestate() -> None:
     assert (tick.items()[0].owner, tick.items()[0].edit) == (OWNER_NONE, 0)
 
 
+def test_log_records_need_not_belong_to_a_trace() -> None:
+    tick = judged(request(b"", field(9, bytes(16))), Sampling(0.5, frozenset({LOGS})), LOGS)
+    assert [row.owner for row in tick.items()] == [OWNER_NONE] * 2
+    assert tick.figures() == (0, 0, 0)
+
+
 def test_profiles_are_left_alone() -> None:
     tick = judged(request(b""), Sampling(0.5, frozenset({PROFILES})), PROFILES)
     assert tick.items()[0].owner == OWNER_NONE

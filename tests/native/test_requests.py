@@ -6,6 +6,7 @@ import asyncio
 import os
 
 import pytest
+from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from sidecar.config.schema import DeliveryConfig, LimitsConfig
@@ -16,7 +17,7 @@ from tests.kernels.wire import field
 from tests.native.backend import Backend, Call
 from tests.native.node import Node, configured
 from tests.native.patience import until
-from tests.native.peer import Peer, framed
+from tests.native.peer import framed
 
 TRACES = METHODS[Signal.TRACES]
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -351,22 +352,41 @@ async def test_a_socket_half_closed_gets_its_answer(node: Node, backend: Backend
 
 
 async def test_more_streams_than_are_allowed(backend: Backend) -> None:
+    """A client that has not yet heard of the limit may send again what is above it."""
     held: list[Call] = []
     backend.script = held.append
     async with Node(configured([backend], limits=LimitsConfig(streams_per_connection=4))) as node:
         peer = await node.peer()
-        await until(lambda: SettingCodes.MAX_CONCURRENT_STREAMS in peer.h2.remote_settings, "SETTINGS have come")
-        assert peer.h2.remote_settings.max_concurrent_streams == 4
-        peer.h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 100
-        peer.h2.remote_settings.acknowledge()
         answers = [peer.export(spans(1)) for _ in range(6)]
         await until(lambda: sum(answer.reset is not None for answer in answers) == 2, "two are refused")
-        assert {answer.reset for answer in answers} == {None, 7}, "REFUSED_STREAM: they may be sent again"
+        assert peer.h2.remote_settings.max_concurrent_streams == 4
+        assert {answer.reset for answer in answers} == {None, ErrorCodes.REFUSED_STREAM}
         await until(lambda: held, "the others are under way")
         backend.script = Call.ok
         for call in held:
             call.ok()
         assert [(await answer.done()).status for answer in answers if answer.reset is None] == [GrpcStatus.OK] * 4
+
+
+async def test_a_client_that_knows_of_the_limit_and_breaks_it(backend: Backend) -> None:
+    """It is cut; what it has sent goes on."""
+    held: list[Call] = []
+    backend.script = held.append
+    async with Node(configured([backend], limits=LimitsConfig(streams_per_connection=4))) as node:
+        peer = await node.peer()
+        for _ in range(4):
+            peer.export(spans(1))
+        await until(lambda: held, "they are under way")
+        peer.h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 100
+        peer.h2.remote_settings.acknowledge()
+        peer.export(spans(1))
+        await asyncio.wait_for(peer.closed.wait(), 5)
+        assert peer.goaways[-1][1] == ErrorCodes.PROTOCOL_ERROR
+        assert node.page.worker().protocol_errors == 1
+        backend.script = Call.ok
+        for call in held:
+            call.ok()
+        await until(lambda: node.books() == {"received": 4, "forwarded": 4}, "the parts are forwarded")
 
 
 async def test_connections_up_to_the_limit(backend: Backend) -> None:
@@ -382,6 +402,3 @@ async def test_connections_up_to_the_limit(backend: Backend) -> None:
         first.drop()
         assert (await answer.done()).status == GrpcStatus.OK
 
-
-def test_peers_are_peers() -> None:
-    assert issubclass(Peer, asyncio.Protocol)
