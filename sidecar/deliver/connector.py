@@ -56,7 +56,7 @@ class Connector:
         self._fails = 0
 
     def lost(self, reason: str = "") -> None:
-        """The connection is gone; without a reason by GOAWAY, which is no failure, unless it comes to every greeting."""
+        """The connection is gone; without a reason by GOAWAY: no failure, unless it is the answer to every greeting."""
         if reason and not self._closed:
             self._log.warning("the connection to a backend broke", reason=reason)
         young = asyncio.get_running_loop().time() - self._dialed_s < FIRST_S

@@ -74,7 +74,7 @@ class Recent:
         if len(self._samples) < 2:
             return {}
         old, new = self._samples[0].backends, self._samples[-1].backends
-        # When the settings of a backend change, its figures begin anew: what was counted before goes with the former row.
+        # Where the settings of a backend change, its figures begin anew: what was counted before leaves with its row.
         return {key: max(items - old.get(key, (0, []))[0], 0) for key, (items, _) in new.items()}
 
     def backend_latency_ms(self, key: int, q: float) -> float:

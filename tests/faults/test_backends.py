@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from sidecar.errors import GrpcStatus
+from sidecar.model import Signal
 from tests.faults.books import duplicates, seen, settle, trace_ids
 from tests.harness import otlp
 from tests.harness.clients import Client, Clients, Exports, statuses
@@ -49,7 +50,7 @@ def test_one_of_three_is_killed_and_comes_back() -> None:
         assert load.acknowledged | generator.span_ids(generated.spans_sent) == found.keys()
         assert duplicates(found) <= clients * 8 + conns * streams * spans, "at most what was in flight"
         assert gateway.metric("spangate_backend_rerouted_parts_total") > 0
-        assert gateway.stop()["traces"].forwarded == len(found)
+        assert gateway.stop()[Signal.TRACES].forwarded == len(found)
 
 
 def test_one_is_a_black_hole() -> None:
@@ -148,7 +149,7 @@ def test_all_are_away_and_come_back() -> None:
         assert statuses(load.failures) == {GrpcStatus.UNAVAILABLE}
         assert all(told.retry_after_s for told in load.failures)
         assert load.acknowledged <= seen(sinks).keys()
-        assert gateway.ledger().rejected == 8 * len(load.failures)
+        assert 0 < gateway.ledger().rejected <= 8 * len(load.failures)
 
 
 def test_one_is_slow() -> None:

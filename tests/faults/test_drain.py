@@ -9,6 +9,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from sidecar.model import Signal
 from tests.faults.books import duplicates, seen, settle
 from tests.harness.clients import Clients
 from tests.harness.gateway import Gateway
@@ -64,7 +65,7 @@ def test_rolling_over_to_another_gateway() -> None:
             assert exporter.failed == 0
             assert load.acknowledged | exporter.acknowledged == found.keys()
             assert duplicates(found) == 0
-            one, other = first.stop()["traces"], second.stop()["traces"]
+            one, other = first.stop()[Signal.TRACES], second.stop()[Signal.TRACES]
             assert one.forwarded > 0
             assert other.forwarded > 0
             assert one.forwarded + other.forwarded == len(found)
@@ -75,7 +76,7 @@ def test_everything_that_was_sent_is_answered() -> None:
     with TrackingSinks(3, delay_ms=2) as sinks, Gateway(sinks.ports, "--workers", "2") as gateway:
         with Generator(gateway.port, spans=10, conns=8, streams=16, seconds=30) as generator:
             until(lambda: gateway.ledger().forwarded > 20_000, "load is served")
-            final = gateway.stop()["traces"]
+            final = gateway.stop()[Signal.TRACES]
             generated = generator.result()
         tracked = sinks.stop()
         assert generated.unavailable == generated.resource_exhausted == generated.other_status == 0
@@ -84,15 +85,18 @@ def test_everything_that_was_sent_is_answered() -> None:
 
 
 def test_not_ready_before_it_drains() -> None:
-    with backends(1) as sinks, Gateway([sinks[0].port], settings={"shutdown.unready_for": "1s"}) as gateway:
-        with Clients(gateway.address, 2) as load:
-            gateway.begin_to_stop()
-            until(lambda: not gateway.ready(), "the gateway is not ready")
-            assert gateway.page("/readyz") == (503, b"the gateway is draining\n")
-            assert gateway.page("/healthz")[0] == 200
-            until(load.progressed(10), "it serves on")
-            load.stop()
-            assert load.failures == []
+    with (
+        backends(1) as sinks,
+        Gateway([sinks[0].port], settings={"shutdown.unready_for": "1s"}) as gateway,
+        Clients(gateway.address, 2) as load,
+    ):
+        gateway.begin_to_stop()
+        until(lambda: not gateway.ready(), "the gateway is not ready")
+        assert gateway.page("/readyz") == (503, b"the gateway is draining\n")
+        assert gateway.page("/healthz")[0] == 200
+        until(load.progressed(10), "it serves on")
+        load.stop()
+        assert load.failures == []
 
 
 def test_the_drain_runs_out_of_time() -> None:
@@ -101,7 +105,7 @@ def test_the_drain_runs_out_of_time() -> None:
         settings = {"shutdown.drain_timeout": "300ms", "delivery.max_wait": "20s"}
         with Gateway([sinks[0].port], settings=settings) as gateway, Clients(gateway.address, 2) as load:
             until(lambda: gateway.ledger().in_flight == 16, "both wait")
-            final = gateway.stop()["traces"]
+            final = gateway.stop()[Signal.TRACES]
             until(lambda: len(load.failures) >= 2, "they are told")
             assert final.forwarded == 0
             assert final.received == final.rejected + final.dropped_total

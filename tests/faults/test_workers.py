@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from sidecar.errors import GrpcStatus
+from sidecar.model import Signal
 from tests.faults.books import duplicates, fresh, owner_of, seen, settle
 from tests.harness import otlp
 from tests.harness.clients import Client, Clients, statuses
@@ -62,7 +63,7 @@ def test_a_worker_of_two_is_killed() -> None:
         assert ledger.dropped.keys() == {"worker_crash"}
         assert ledger.dropped["worker_crash"] <= 4 * len(loads) * 8 + 8 * 4 * 10, "what was in flight"
         assert duplicates(found) == 0
-        assert gateway.stop()["traces"].received == ledger.received
+        assert gateway.stop()[Signal.TRACES].received == ledger.received
 
 
 def test_two_workers_split_no_trace() -> None:
@@ -120,11 +121,9 @@ def test_queued_loses_nothing_but_what_is_counted() -> None:
 def test_queued_without_a_backend_drops_in_the_end_what_it_says() -> None:
     with backends(1) as sinks:
         sinks[0].stop()
-        gateway = Gateway(
-            [sinks[0].port], "--ack", "queued", settings={"shutdown.drain_timeout": "200ms"}, ready=False
-        )
+        gateway = Gateway([sinks[0].port], "--ack", "queued", settings={"shutdown.drain_timeout": "200ms"}, ready=False)
         with gateway, Client(gateway.address) as client:
             assert {client.export(otlp.spans(10)).status for _ in range(20)} == {GrpcStatus.OK}
             assert gateway.ledger().in_flight == 200
-            final = gateway.stop()["traces"]
+            final = gateway.stop()[Signal.TRACES]
             assert (final.received, final.forwarded, final.dropped_total) == (200, 0, 200)

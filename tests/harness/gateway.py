@@ -45,7 +45,7 @@ class Gateway:
         ready: bool = True,
     ) -> None:
         self.port, self.admin = free_port(), free_port()
-        self.backends = [f"127.0.0.1:{backend}" if isinstance(backend, int) else backend for backend in backends]
+        self.backends = list(map(_short, backends))
         self.final: dict[Signal, LedgerRow] = {}
         """The last ledger, once the gateway has ended."""
         self._ready = ready
@@ -60,7 +60,7 @@ class Gateway:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._write()
+        self._write({})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
@@ -143,12 +143,16 @@ class Gateway:
     def reload(self, backends: Sequence[int | str] | None = None, settings: Settings | None = None) -> None:
         """Another file, and SIGHUP; returns when all workers go by it."""
         if backends is not None:
-            self.backends = [f"127.0.0.1:{backend}" if isinstance(backend, int) else backend for backend in backends]
-        self._settings |= settings or {}
-        self._write()
+            self.backends = list(map(_short, backends))
         before = self.status().generation
-        self.process.send_signal(signal.SIGHUP)
+        self._settings |= settings or {}
+        self.rewrite()
         until(lambda: self._generation() > before, "every worker goes by the new configuration")
+
+    def rewrite(self, mistake: Settings | None = None) -> None:
+        """Another file, with what is for this once, and SIGHUP."""
+        self._write(mistake or {})
+        self.process.send_signal(signal.SIGHUP)
 
     def begin_to_stop(self) -> None:
         """SIGTERM, without waiting."""
@@ -173,9 +177,9 @@ class Gateway:
 
     # ---- parts
 
-    def _write(self) -> None:
+    def _write(self, once: Settings) -> None:
         tree: dict[str, Any] = {"backends": self.backends}
-        for path, value in self._settings.items():
+        for path, value in (self._settings | dict(once)).items():
             *sections, name = path.split(".")
             place = tree
             for section in sections:
@@ -201,3 +205,7 @@ class Gateway:
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()
+
+
+def _short(backend: int | str) -> str:
+    return f"127.0.0.1:{backend}" if isinstance(backend, int) else backend

@@ -208,7 +208,8 @@ class Maker:
         kind = r.choice([VARINT, FIXED64, LEN, FIXED32] + ([GROUP] if depth < 3 else []))
         if kind == GROUP:
             inner = b"".join(self.unknown(r.choice([0, 1, 2]), depth + 1) for _ in range(r.randrange(3)))
-            return self.tag(number, GROUP) + inner + self.tag(number, 4)
+            end = number if self.chance(0.97) else r.choice([1, 2, number ^ 1])  # which closes no group of ours
+            return self.tag(number, GROUP) + inner + self.tag(end or number, 4)
         content: bytes = {
             VARINT: varint(r.getrandbits(r.randrange(1, 65))),
             FIXED64: r.randbytes(8),

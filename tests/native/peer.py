@@ -26,6 +26,8 @@ from sidecar.model import Signal
 
 Headers = Sequence[tuple[str, str]]
 PREFIX = 5
+HEADER = 9
+PING, GOAWAY, ACK = 6, 7, 1
 WAIT_S = 10.0
 
 
@@ -98,6 +100,25 @@ class Peer(Session):
     def __init__(self, settings: dict[SettingCodes, int] | None = None) -> None:
         super().__init__(client=True, settings={SettingCodes.ENABLE_PUSH: 0, **(settings or {})})
         self.answers: dict[int, Answer] = {}
+        self.pings = 0
+        """PING frames of the gateway that ask for an answer."""
+        self.answers_pings = True
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Frame by frame: h2 would take a GOAWAY for the end, and answer every PING."""
+        self._rest += data
+        while len(self._rest) >= HEADER and len(self._rest) >= (n := HEADER + int.from_bytes(self._rest[:3])):
+            frame, self._rest = self._rest[:n], self._rest[n:]
+            kind, flags = frame[3], frame[4]
+            if kind == GOAWAY:
+                self.goaways.append((int.from_bytes(frame[9:13]), int.from_bytes(frame[13:17])))
+                continue
+            if kind == PING and not flags & ACK:
+                self.pings += 1
+                if not self.answers_pings:
+                    continue
+            self.take(frame)
 
     def heard(self, event: Event) -> None:
         stream = getattr(event, "stream_id", None)

@@ -8,7 +8,7 @@ from typing import cast
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, Event, PingAckReceived, StreamEnded, WindowUpdated
+from h2.events import ConnectionTerminated, Event, PingAckReceived, WindowUpdated
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
@@ -46,6 +46,10 @@ class Session(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Bytes that have come, for HTTP/2."""
         try:
             events = self.h2.receive_data(data)
         except H2Error as error:
@@ -149,5 +153,3 @@ class Session(asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()
 
-
-__all__ = ["Session", "StreamEnded"]

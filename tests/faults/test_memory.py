@@ -1,0 +1,91 @@
+"""Little memory and slow backends: the gateway says UNAVAILABLE with RetryInfo, keeps to its bound, and recovers."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from sidecar.errors import GrpcStatus
+from tests.faults.books import duplicates, seen, settle
+from tests.harness import otlp
+from tests.harness.clients import Client, Clients, statuses
+from tests.harness.gateway import Gateway
+from tests.harness.load import Generator
+from tests.harness.patience import until
+from tests.harness.sink import ACCEPT, Answer, always, backends
+
+pytestmark = pytest.mark.process
+
+MIB = 1 << 20
+SMALL = {"limits.memory_bytes": "8MiB", "limits.message_bytes": "4MiB"}
+QUEUE = {"limits.backend_queue_bytes": "1MiB", "batch.max_bytes": "512KiB"}
+
+
+def test_a_small_memory_is_kept_to() -> None:
+    """The clients want ten times as much as there is."""
+    with (
+        backends(2, always(Answer(delay_s=0.3))) as sinks,
+        Gateway([sink.port for sink in sinks], settings=SMALL) as gateway,
+        Clients(gateway.address, 8, lambda: otlp.spans(4, padding=60_000)) as load,
+        Generator(gateway.port, spans=500, conns=8, streams=60, seconds=30) as generator,
+    ):
+        worker = psutil.Process(gateway.status().workers[0].pid)
+        most_booked, most_resident = 0, 0
+
+        def look() -> bool:
+            nonlocal most_booked, most_resident
+            most_booked = max(most_booked, gateway.status().memory_bytes)
+            most_resident = max(most_resident, worker.memory_info().rss)
+            return len(load.failures) > 40
+
+        until(look, "clients are turned away")
+        for sink in sinks:
+            sink.script = ACCEPT
+        until(load.progressed(20), "clients are served again")
+        generated = generator.stop()
+        load.stop()
+        settle(gateway)
+        assert statuses(load.failures) == {GrpcStatus.UNAVAILABLE}
+        assert all(told.retry_after_s for told in load.failures)
+        assert generated.unavailable > 0
+        assert generated.resource_exhausted == generated.other_status == generated.no_status == 0
+        assert load.acknowledged <= seen(sinks).keys()
+        assert duplicates(seen(sinks)) == 0
+        assert most_booked < 12 * MIB
+        assert most_resident < 160 * MIB
+        until(lambda: gateway.status().memory_bytes < 4 * MIB, "the memory is given back")
+
+
+def test_the_queue_of_one_backend_is_full() -> None:
+    """Who sends to the others is served."""
+    with (
+        backends(2) as sinks,
+        Gateway([sink.port for sink in sinks], settings=QUEUE) as gateway,
+    ):
+        sinks[1].script = always(Answer(delay_s=0.3))
+        with Clients(gateway.address, 12, lambda: otlp.spans(4, per_trace=1, padding=60_000)) as load:
+            until(lambda: len(load.failures) > 10, "clients are turned away")
+            load.stop()
+        assert statuses(load.failures) == {GrpcStatus.UNAVAILABLE}
+        assert {told.words for told in load.failures} == {"no backend has room for the request"}
+        assert all(told.retry_after_s for told in load.failures)
+        settle(gateway)
+        with Client(gateway.address) as client:
+            assert client.export(otlp.spans(4)).status is GrpcStatus.OK
+        assert load.acknowledged <= seen(sinks).keys()
+
+
+def test_what_is_too_large_for_the_gateway_or_for_a_backend() -> None:
+    with backends(1) as sinks:
+        settings = {"limits.message_bytes": "6MiB"}
+        with Gateway([sinks[0].port], settings=settings) as gateway, Client(gateway.address) as client:
+            several = client.export(otlp.spans(50, padding=100_000))
+            assert several.status is GrpcStatus.OK, "5 MB become several calls of at most 4 MiB"
+            assert len(sinks[0].received) > 1
+            assert len(sinks[0].span_ids()) == 50
+            told = client.export(otlp.spans(70, padding=100_000))
+            assert (told.status, told.retry_after_s) == (GrpcStatus.RESOURCE_EXHAUSTED, None)
+            told = client.export(otlp.request([otlp.span(b"t" * 16, b"s" * 8, padding=5_000_000)]))
+            assert (told.status, told.retry_after_s) == (GrpcStatus.RESOURCE_EXHAUSTED, None)
+            ledger = gateway.ledger()
+            assert (ledger.received, ledger.forwarded, ledger.rejected) == (51, 50, 1)
