@@ -66,8 +66,8 @@ cdef inline void budget_give(Pool* pool, size_t n) noexcept nogil:
         add_fetch(pool.shared_used, -<int64_t>slabs)
 
 cdef inline double budget_ratio(const Pool* pool) noexcept nogil:
-    """Used share of the gateway's budget, 0 .. 1 and a little above."""
-    return <double>load_acquire(pool.shared_used) / <double>load_acquire(pool.shared_limit)
+    """Used share of the gateway's budget, 0 .. 1 and a little above; what this worker has taken and not used is free."""
+    return <double>(<int64_t>load_acquire(pool.shared_used) - pool.slack_bytes) / <double>load_acquire(pool.shared_limit)
 
 cdef inline void* pool_get(Pool* pool, size_t n, size_t* cap) noexcept nogil:
     """A buffer of at least n bytes, its true size in cap[0]; NULL when the system has no memory."""

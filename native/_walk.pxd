@@ -19,6 +19,7 @@ from _work cimport SIGNAL_LOGS, SIGNAL_METRICS, SIGNAL_PROFILES, SIGNAL_TRACES, 
 cdef enum:
     MAX_ROWS = 1 << 21        # of a kind, for one request: 64 MiB of empty spans must not become 2 GB of table
     PREFETCH = 4096           # bytes ahead of the walk
+    PREFETCH_FROM = 64 << 10  # size of messages that are in no near cache any more
 
 cdef enum Verdict:
     SCANNED = 0
@@ -94,8 +95,9 @@ cdef inline Verdict walk_scope(Tables* t, const Doc* d, Resource* resource, Scop
         p = read_len(p, e, &n)
         if p == NULL:
             return MALFORMED
-        for k in range(0, n, 64):
-            prefetch(p + PREFETCH + k)
+        if d.size > PREFETCH_FROM:
+            for k in range(0, n, 64):
+                prefetch(p + PREFETCH + k)
         v = room(<void**>&t.items, t.nitems, d.item0, &t.citems, sizeof(Item))
         if v != SCANNED:
             return v

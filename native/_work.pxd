@@ -56,6 +56,7 @@ cdef struct Request:
     uint8_t judged            # sampled already: a rerouted part
     uint8_t refusing          # answered before its body was complete
     uint8_t half_closed
+    uint8_t partial           # in Core.partials: its body is not complete
     # the body: one gRPC message with its prefix, until split has copied the items out
     uint8_t* body
     size_t len
@@ -77,6 +78,8 @@ cdef struct Request:
     Request* next             # in Core.ready, or Core.replies
     Request* conn_next
     Request* conn_prev
+    Request* partial_next     # in Core.partials
+    Request* partial_prev
 
 cdef struct Chunk:
     uint8_t* data
@@ -239,6 +242,9 @@ cdef struct Core:
     Request* ready            # complete bodies, in order of arrival
     Request** ready_tail
     size_t ready_bytes
+    Request* partials         # with incomplete bodies, the oldest first
+    Request* partials_tail
+    size_t partial_bytes      # what they have booked
     Request* replies          # complete outcomes
     BatchList answered        # calls that ended well or badly, since the last settle
     BatchList failed          # for the policy of retries
@@ -252,6 +258,7 @@ cdef struct Core:
     uint64_t up[16]           # bitmap over owner numbers
     # limits and habits
     size_t message_limit_bytes
+    size_t partial_limit_bytes  # for incomplete bodies all together; the oldest may go beyond
     size_t batch_limit_bytes
     uint32_t batch_limit_items
     int64_t batch_wait_ns     # the longest that a part gathers while all calls are in use
@@ -328,6 +335,33 @@ cdef inline void mark_dead(Conn* c) noexcept nogil:
         c.dead = 1
         c.next_dead = c.core.dead
         c.core.dead = c
+
+cdef inline void partial_begin(Core* core, Request* r) noexcept nogil:
+    """A body begins to come."""
+    r.partial = 1
+    r.partial_next = NULL
+    r.partial_prev = core.partials_tail
+    if core.partials_tail != NULL:
+        core.partials_tail.partial_next = r
+    else:
+        core.partials = r
+    core.partials_tail = r
+    core.partial_bytes += r.booked_bytes
+
+cdef inline void partial_end(Core* core, Request* r) noexcept nogil:
+    """The body is complete, or nobody wants it any more; before its bytes are given back."""
+    if not r.partial:
+        return
+    r.partial = 0
+    core.partial_bytes -= r.booked_bytes
+    if r.partial_prev != NULL:
+        r.partial_prev.partial_next = r.partial_next
+    else:
+        core.partials = r.partial_next
+    if r.partial_next != NULL:
+        r.partial_next.partial_prev = r.partial_prev
+    else:
+        core.partials_tail = r.partial_prev
 
 cdef inline void ready_push(Core* core, Request* r) noexcept nogil:
     r.queued = 1

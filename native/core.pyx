@@ -69,10 +69,12 @@ cdef class WorkerCore:
                   double batch_wait_s, double pacing_s,
                   double max_wait_s, double margin_s, double queue_age_s, double soft_ratio, bint queued_ack,
                   uint32_t max_streams, uint32_t max_connections, double max_age_s, double max_age_grace_s, double keepalive_s,
-                  double keepalive_timeout_s, double stall_s, double retry_after_s):
+                  double keepalive_timeout_s, double stall_s, double retry_after_s,
+                  size_t partial_limit_bytes=<size_t>-1):
         """Limits and habits; may be called again at a tick boundary."""
         cdef Core* c = self.c
         c.message_limit_bytes = message_limit_bytes
+        c.partial_limit_bytes = partial_limit_bytes
         c.batch_limit_bytes = batch_limit_bytes
         c.batch_limit_items = batch_limit_items
         c.batch_wait_ns = <int64_t>(batch_wait_s * 1e9)

@@ -231,10 +231,11 @@ cdef class Engine:
                 if c.settled and not c.backend.up and c.backend.conn == c and not c.backend.leaving:
                     set_backend_up(self.core, c.backend, True)
                     self.event(c.backend.slot, EVENT_UP, 0)
+                if c.draining:
+                    mark_dirty(c)     # its last call may have ended
                 if c.draining and c.backend.conn == c:
                     c.backend.conn = NULL
                     self.event(c.backend.slot, EVENT_GOAWAY, 0)
-                    mark_dirty(c)
             if used < 0:
                 c.closing = CUT_OFF   # what the session has to say (GOAWAY) goes out first
                 mark_dirty(c)

@@ -97,9 +97,12 @@ cdef void begin_body(Conn* c, Request* r) noexcept nogil:
         r.retryable = 1
         r.retry_after_ms = c.core.retry_after_ms
         refuse_early(c, r, GRPC_OK, b"the gateway's memory is used up")
+    elif r.signal != SIGNAL_HEALTH:
+        partial_begin(c.core, r)
 
 cdef void refuse_early(Conn* c, Request* r, uint8_t status, const char* words) noexcept nogil:
     """Answers before the body is complete; what still comes of it is not kept."""
+    partial_end(c.core, r)
     r.refusing = 1
     r.status = status
     set_note(r, words)
@@ -131,6 +134,7 @@ cdef bint append(Core* core, Request* r, const uint8_t* data, size_t n) noexcept
             memcpy(buf, r.body, r.len)
         budget_force(&core.pool, cap - r.cap)
         r.booked_bytes += cap - r.cap
+        core.partial_bytes += cap - r.cap if r.partial else 0
         if r.body != NULL:
             pool_put(&core.pool, r.body, r.cap)
         r.body = buf
@@ -139,20 +143,29 @@ cdef bint append(Core* core, Request* r, const uint8_t* data, size_t n) noexcept
     r.len += n
     return True
 
-cdef bint too_large(Core* core, Request* r) noexcept nogil:
-    cdef size_t told
+cdef inline size_t told_bytes(const Request* r) noexcept nogil:
+    """What the length prefix says of the message, once it is there."""
+    return (<size_t>r.body[1] << 24) | (<size_t>r.body[2] << 16) | (<size_t>r.body[3] << 8) | r.body[4]
+
+cdef bint too_large(Core* core, const Request* r) noexcept nogil:
     if r.len < GRPC_PREFIX:
         return False
-    told = (<size_t>r.body[1] << 24) | (<size_t>r.body[2] << 16) | (<size_t>r.body[3] << 8) | r.body[4]
-    return told > core.message_limit_bytes or r.len > core.message_limit_bytes + GRPC_PREFIX
+    return told_bytes(r) > core.message_limit_bytes or r.len > core.message_limit_bytes + GRPC_PREFIX
+
+cdef inline bint crowded_out(Core* core, const Request* r) noexcept nogil:
+    """Incomplete bodies hold more than they may, and this one, which is not the oldest, has just asked for more."""
+    return (core.partial_bytes > core.partial_limit_bytes and core.partials != r
+            and (r.len < GRPC_PREFIX or r.len < GRPC_PREFIX + told_bytes(r)))
 
 cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const uint8_t* data, size_t n,
                        void* user) noexcept nogil:
     cdef Conn* c = <Conn*>user
     cdef Request* r = request_of(c, s, stream)
+    cdef size_t booked
     if r == NULL or r.refusing or r.queued:
         nghttp2_session_consume(s, stream, n)
         return 0
+    booked = r.booked_bytes
     if not append(c.core, r, data, n):
         nghttp2_session_consume(s, stream, n)
         r.retryable = 1
@@ -162,13 +175,21 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
     r.owed_bytes += n
     if r.len - n < GRPC_PREFIX and too_large(c.core, r) or r.len > c.core.message_limit_bytes + GRPC_PREFIX:
         refuse_early(c, r, GRPC_RESOURCE_EXHAUSTED, b"the message is larger than the gateway takes")
+    elif r.booked_bytes > booked and crowded_out(c.core, r):
+        put_off(c, r)
     if r.owed_bytes >= 16384 or r.refusing:
         pay(c, r)
     return 0
 
+cdef void put_off(Conn* c, Request* r) noexcept nogil:
+    """UNAVAILABLE, before the body is complete."""
+    r.retryable = 1
+    r.retry_after_ms = c.core.retry_after_ms
+    refuse_early(c, r, GRPC_OK, b"the gateway's memory is full of incomplete requests")
+
 cdef void pay(Conn* c, Request* r) noexcept nogil:
-    """Gives the credit for received bytes back, unless memory is short: then it is owed."""
-    if not r.refusing and budget_ratio(&c.core.pool) >= c.core.soft_ratio:
+    """Gives the credit for received bytes back, unless memory is short: then it is owed, but to the oldest body."""
+    if not r.refusing and c.core.partials != r and budget_ratio(&c.core.pool) >= c.core.soft_ratio:
         return
     nghttp2_session_consume(<nghttp2_session*>c.session, r.stream, r.owed_bytes)
     r.owed_bytes = 0
@@ -177,6 +198,7 @@ cdef void pay(Conn* c, Request* r) noexcept nogil:
 cdef void complete(Conn* c, Request* r) noexcept nogil:
     """END_STREAM: the request goes to the pipeline; its credit concerns the connection alone now."""
     r.half_closed = 1
+    partial_end(c.core, r)
     if r.owed_bytes:
         nghttp2_session_consume_connection(<nghttp2_session*>c.session, r.owed_bytes)
         r.owed_bytes = 0
@@ -261,6 +283,7 @@ cdef void forget_stream(Conn* c, Request* r) noexcept nogil:
         nghttp2_session_consume_connection(<nghttp2_session*>c.session, r.owed_bytes)
         r.owed_bytes = 0
     r.conn = NULL
+    partial_end(c.core, r)
     if not r.queued and r.open_parts == 0:
         if not r.replied:
             c.core.ledger.page.signals[r.signal & 3].outcomes[OUT_GONE] += 1
@@ -316,27 +339,24 @@ cdef void server_drain(Conn* c) noexcept nogil:
         mark_dirty(c)
 
 cdef void server_relieve(Core* core) noexcept nogil:
-    """Gives owed credit back: to all below the soft mark, above it to the oldest incomplete request alone."""
-    cdef Conn* c = core.servers
-    cdef Request* r
-    cdef Request* oldest = NULL
+    """Gives owed credit back: to all below the soft mark, above it to the oldest incomplete request alone.
+
+    While incomplete bodies crowd each other out, those that come too slowly for their own deadline go first.
+    """
+    cdef Request* r = core.partials
+    cdef Request* next
     cdef bint short_of = budget_ratio(&core.pool) >= core.soft_ratio
-    while c != NULL:
-        r = c.open
-        while r != NULL:
-            if r.owed_bytes and not r.queued:
-                if not short_of:
-                    nghttp2_session_consume(<nghttp2_session*>c.session, r.stream, r.owed_bytes)
-                    r.owed_bytes = 0
-                    mark_dirty(c)
-                elif oldest == NULL or r.arrived_ns < oldest.arrived_ns:
-                    oldest = r
-            r = r.conn_next
-        c = c.next
-    if oldest != NULL:
-        nghttp2_session_consume(<nghttp2_session*>oldest.conn.session, oldest.stream, oldest.owed_bytes)
-        oldest.owed_bytes = 0
-        mark_dirty(oldest.conn)
+    while r != NULL and r.deadline_ns <= core.now_ns and (short_of or core.partial_bytes > core.partial_limit_bytes // 2):
+        next = r.partial_next
+        put_off(r.conn, r)
+        pay(r.conn, r)
+        r = next
+    while r != NULL:
+        if r.owed_bytes:
+            nghttp2_session_consume(<nghttp2_session*>r.conn.session, r.stream, r.owed_bytes)
+            r.owed_bytes = 0
+            mark_dirty(r.conn)
+        r = r.partial_next if not short_of else NULL
 
 cdef void set_up() noexcept nogil:
     nghttp2_session_callbacks_new(&CALLBACKS)

@@ -154,6 +154,7 @@ class Worker:
         delivery, batch, limits, receiver = config.delivery, config.batch, config.limits, config.receiver
         self._core.configure(
             message_limit_bytes=limits.message_bytes,
+            partial_limit_bytes=limits.memory_bytes // 2 // config.workers,
             batch_limit_bytes=batch.max_bytes,
             batch_limit_items=batch.max_items,
             batch_wait_s=batch.max_wait_s,

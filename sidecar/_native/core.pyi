@@ -27,6 +27,7 @@ class WorkerCore:
         keepalive_timeout_s: float,
         stall_s: float,
         retry_after_s: float,
+        partial_limit_bytes: int = ...,
     ) -> None: ...
     # buffers handed out, their bytes, spare bytes
     def memory(self) -> tuple[int, int, int]: ...

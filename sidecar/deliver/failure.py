@@ -73,7 +73,7 @@ class Failure(NamedTuple):
         """The status of the call; where the backend gave none, what HTTP and gRPC make of that."""
         if self.grpc_status != NO_STATUS:
             return GrpcStatus(self.grpc_status) if self.grpc_status in _KNOWN else GrpcStatus.UNKNOWN
-        if self.connection_lost or self.h2_error:
+        if not self.refused:
             return GrpcStatus.UNAVAILABLE
         return _OF_HTTP.get(self.http_status, GrpcStatus.UNKNOWN)
 
@@ -112,7 +112,9 @@ class Failure(NamedTuple):
     @property
     def refused(self) -> bool:
         """Whether somebody has plainly answered: what was refused has not been taken."""
-        return self.grpc_status != NO_STATUS or not (self.connection_lost or self.h2_error)
+        if self.grpc_status != NO_STATUS:
+            return True
+        return self.http_status != 0 and not (self.connection_lost or self.h2_error)
 
 
 _KNOWN = frozenset(GrpcStatus)

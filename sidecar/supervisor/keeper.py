@@ -163,7 +163,7 @@ class Keeper:
             steady = time.monotonic() - self._started_s > STEADY_S
             self._crashes = 1 if steady else self._crashes + 1
             with suppress(TimeoutError):
-                pause_s = min(BACKOFF_FIRST_S * 2 ** (self._crashes - 1), BACKOFF_MAX_S)
+                pause_s = min(BACKOFF_FIRST_S * 2 ** min(self._crashes - 1, 10), BACKOFF_MAX_S)
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _run_once(self) -> None:

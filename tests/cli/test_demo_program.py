@@ -9,9 +9,13 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
+from sidecar.cli.admin import ask
 from sidecar.errors import Exit
+from sidecar.model import Endpoint
+from sidecar.snapshot import GatewayStatus
 
 pytestmark = pytest.mark.process
 
@@ -93,3 +97,19 @@ def test_a_port_that_is_taken_is_one_clear_line(option: str) -> None:
     assert done.returncode == Exit.PORT_TAKEN
     assert done.stderr.startswith(f"error: cannot listen on {taken}: address already in use\nhint: ")
     assert (len(done.stderr.splitlines()), done.stdout) == (2, "")
+
+
+def test_a_gateway_that_dies_is_told_and_leaves_nobody_behind() -> None:
+    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert demo.stdout
+    try:
+        address = demo.stdout.readline().rpartition("http://")[2].strip(" /\n")
+        worker = psutil.Process(ask(Endpoint.parse(address), "/status", GatewayStatus).workers[0].pid)
+        psutil.Process(worker.ppid()).kill()
+        assert demo.wait(20) == Exit.INTERNAL
+        assert demo.communicate()[1] == "error: the gateway ended with -9\n"
+        psutil.wait_procs([worker], timeout=5)
+        assert not worker.is_running()
+    finally:
+        demo.kill()
+        demo.communicate()

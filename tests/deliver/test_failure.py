@@ -54,8 +54,10 @@ def test_no_answer_is_unavailable(failure: Failure) -> None:
     assert failure.words == ""
 
 
-def test_neither_http_nor_an_error_is_unknown() -> None:
-    assert REFUSED._replace(grpc_status=NO_STATUS, http_status=0).status is GrpcStatus.UNKNOWN
+def test_a_reset_without_an_error_is_no_answer_either() -> None:
+    failure = REFUSED._replace(grpc_status=NO_STATUS, http_status=0)
+    assert failure.status is GrpcStatus.UNAVAILABLE
+    assert not failure.refused
 
 
 def test_an_answer_is_one_whatever_happens_to_its_stream_after_it() -> None:

@@ -15,6 +15,8 @@ class Proxy:
         self.target = target
         self.port = 0
         self.delay_s = 0.0
+        self.stall_after: int | None = None
+        """Bytes from clients after which it stalls by itself."""
         self.upward = 0
         """Bytes forwarded from clients to the target."""
         self.accepted = 0
@@ -36,6 +38,10 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     def stall(self) -> None:
         """From now on a black hole: connections are accepted, nothing is read from them and nothing comes."""
@@ -117,6 +123,8 @@ class Proxy:
                 return
             if tap is not None:
                 self.upward += len(piece)
+                if self.stall_after is not None and self.upward >= self.stall_after:
+                    self._open.clear()
                 if self._tap:
                     tap += piece
             writer.write(piece)

@@ -16,12 +16,11 @@ from tests.harness.sink import Sink, arrived
 
 
 class Lane:
-    """What the client connects to is `port`."""
+    """What the client connects to is `address`."""
 
     def __init__(self, gateway: Gateway, proxy: Proxy, sinks: Sequence[Sink]) -> None:
         self.gateway, self.sinks = gateway, sinks
-        self.port = proxy.port
-        self.address = f"127.0.0.1:{proxy.port}"
+        self.address = proxy.address
         self._proxy = proxy
         self._before = {signal: gateway.ledger(signal) for signal in Signal}
 

@@ -39,9 +39,9 @@ def wrapped(content: bytes, *numbers: int) -> bytes:
 )
 def test_64_mib_of_small_fields(what: bytes, numbers: tuple[int, ...]) -> None:
     body = wrapped(what * (64 * MIB // len(what)), *numbers)
-    began = time.monotonic()
+    began = time.process_time()
     assert accepted(body)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_rows_have_a_bound(signal: int, what: bytes, numbers: tuple[int, ...]) -
     assert accepted(wrapped(what * (MOST // 4), *numbers), signal)
     tick = Tick.of(signal, [wrapped(what * (MOST + 1), *numbers), b""])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.monotonic()
+    began = time.process_time()
     assert scan(tick, 1 << 30) == 1
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10
     (reply,) = tick.replies()
     assert (reply.status, reply.retryable) == (GRPC_RESOURCE_EXHAUSTED, False)
@@ -76,16 +76,16 @@ def test_a_million_small_spans() -> None:
 
 def test_a_span_of_many_attributes() -> None:
     body = request(span(rest=field(9, attribute("key", "value")) * 100_000))
-    began = time.monotonic()
+    began = time.process_time()
     assert accepted(body)
-    assert time.monotonic() - began < 0.05
+    assert time.process_time() - began < 0.05
 
 
 def test_many_resources() -> None:
     body = request(span(), resource=field(1, attribute("service.name", "cart"))) * 100_000
-    began = time.monotonic()
+    began = time.process_time()
     assert accepted(body)
-    assert time.monotonic() - began < 0.2
+    assert time.process_time() - began < 0.2
 
 
 @pytest.mark.parametrize("signal", SIGNALS)

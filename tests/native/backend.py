@@ -7,10 +7,12 @@ import base64
 import gzip
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from h2.exceptions import H2Error
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded
 from h2.settings import SettingCodes
 
@@ -125,7 +127,9 @@ class BackendSession(Session):
     def push(self) -> None:
         super().push()
         for stream in [stream for stream in self._trailers if stream not in self._unsent]:
-            self.h2.send_headers(stream, self._trailers.pop(stream), end_stream=True)
+            trailers = self._trailers.pop(stream)
+            with suppress(H2Error):  # it was reset
+                self.h2.send_headers(stream, trailers, end_stream=True)
         self.flush()
 
     def goaway(self, last_stream: int) -> None:

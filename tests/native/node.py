@@ -40,8 +40,9 @@ def configured(backends: Sequence[Backend | int], **sections: object) -> Gateway
 class Node:
     """The worker; leaving the `async with` holds it to what it owes: nothing in flight, no buffer and no byte kept."""
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, *, send_buffer: int = 0) -> None:
         self.config = config
+        self._send_buffer = send_buffer
         self.peers: list[Peer] = []
         self.reports: list[Report] = []
         self.port = 0
@@ -58,6 +59,8 @@ class Node:
         struct.pack_into("QQ", self.budget, 0, 0, self.config.limits.memory_bytes)
         with socket.socket() as listener:
             listener.setblocking(False)
+            if self._send_buffer:  # which the connections inherit
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
             listener.bind(("127.0.0.1", 0))
             listener.listen()
             self.port = listener.getsockname()[1]
@@ -133,9 +136,9 @@ class Node:
     def core(self) -> WorkerCore:
         return self.worker._core
 
-    async def peer(self) -> Peer:
+    async def peer(self, *, receive_buffer: int = 0) -> Peer:
         """Another connection of a client."""
-        peer = await connected(self.port)
+        peer = await connected(self.port, receive_buffer=receive_buffer)
         self.peers.append(peer)
         return peer
 

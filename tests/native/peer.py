@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip as zip_
+import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -74,8 +76,6 @@ class Answer:
     @property
     def retry_after_s(self) -> float | None:
         """RetryInfo, as google.rpc reads it."""
-        import base64  # noqa: PLC0415
-
         coded = self.said.get("grpc-status-details-bin")
         if coded is None:
             return None
@@ -97,8 +97,8 @@ class Answer:
 class Peer(Session):
     """One connection of a client."""
 
-    def __init__(self, settings: dict[SettingCodes, int] | None = None) -> None:
-        super().__init__(client=True, settings={SettingCodes.ENABLE_PUSH: 0, **(settings or {})})
+    def __init__(self) -> None:
+        super().__init__(client=True, settings={SettingCodes.ENABLE_PUSH: 0})
         self.answers: dict[int, Answer] = {}
         self.pings = 0
         """PING frames of the gateway that ask for an answer."""
@@ -180,7 +180,17 @@ class Peer(Session):
         return await self.export(message, signal, gzip=gzip).done()
 
 
-async def connected(port: int, settings: dict[SettingCodes, int] | None = None) -> Peer:
+async def connected(port: int, *, receive_buffer: int = 0) -> Peer:
     """A connection to the gateway."""
-    _, peer = await asyncio.get_running_loop().create_connection(lambda: Peer(settings), "127.0.0.1", port)
+    loop = asyncio.get_running_loop()
+    sock = socket.socket()
+    sock.setblocking(False)
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    try:
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+    except OSError:
+        sock.close()
+        raise
+    _, peer = await loop.create_connection(Peer, sock=sock)
     return peer

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Event, Thread
 from typing import IO, Any, cast
 
@@ -99,9 +100,11 @@ class GatewayProcess:
         return code
 
     def kill(self) -> None:
-        """End it the hard way, if it still runs, with its workers."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """End it the hard way, if it still runs, and workers that it has left behind."""
+        code = self._process.poll()
+        if code is None or code < 0:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def final(self, before: LedgerRow) -> LedgerRow:
