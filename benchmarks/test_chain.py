@@ -1,6 +1,6 @@
 """scan + sample + assign + split over three backends, warm: what the gateway's own code costs per span.
 
-`pytest benchmarks/test_chain.py`; ns_per_span is in the extra info. A tick is 128 KB of requests, as in a worker under load.
+`pytest benchmarks/test_chain.py`; ns_per_span is in the extra info. A tick is 128 KB of requests, as under load.
 """
 
 import random

@@ -152,10 +152,23 @@ cdef bint too_large(Core* core, const Request* r) noexcept nogil:
         return False
     return told_bytes(r) > core.message_limit_bytes or r.len > core.message_limit_bytes + GRPC_PREFIX
 
-cdef inline bint crowded_out(Core* core, const Request* r) noexcept nogil:
-    """Incomplete bodies hold more than they may, and this one, which is not the oldest, has just asked for more."""
-    return (core.partial_bytes > core.partial_limit_bytes and core.partials != r
-            and (r.len < GRPC_PREFIX or r.len < GRPC_PREFIX + told_bytes(r)))
+cdef void crowd(Conn* c, Request* r) noexcept nogil:
+    """r holds more than before.  Where incomplete bodies hold more than they may, first those are put off that come too
+    slowly for their own deadline, then r, unless it is the oldest or complete."""
+    cdef Core* core = c.core
+    while core.partial_bytes > core.partial_limit_bytes and core.partials != r and core.partials.deadline_ns <= core.now_ns:
+        put_off(core.partials)
+    if (core.partial_bytes > core.partial_limit_bytes and core.partials != r
+            and (r.len < GRPC_PREFIX or r.len < GRPC_PREFIX + told_bytes(r))):
+        put_off(r)
+
+cdef void put_off(Request* r) noexcept nogil:
+    """UNAVAILABLE, before the body is complete."""
+    cdef Conn* c = r.conn
+    r.retryable = 1
+    r.retry_after_ms = c.core.retry_after_ms
+    refuse_early(c, r, GRPC_OK, b"the gateway's memory is full of incomplete requests")
+    pay(c, r)
 
 cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const uint8_t* data, size_t n,
                        void* user) noexcept nogil:
@@ -175,17 +188,11 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
     r.owed_bytes += n
     if r.len - n < GRPC_PREFIX and too_large(c.core, r) or r.len > c.core.message_limit_bytes + GRPC_PREFIX:
         refuse_early(c, r, GRPC_RESOURCE_EXHAUSTED, b"the message is larger than the gateway takes")
-    elif r.booked_bytes > booked and crowded_out(c.core, r):
-        put_off(c, r)
+    elif r.booked_bytes > booked:
+        crowd(c, r)
     if r.owed_bytes >= 16384 or r.refusing:
         pay(c, r)
     return 0
-
-cdef void put_off(Conn* c, Request* r) noexcept nogil:
-    """UNAVAILABLE, before the body is complete."""
-    r.retryable = 1
-    r.retry_after_ms = c.core.retry_after_ms
-    refuse_early(c, r, GRPC_OK, b"the gateway's memory is full of incomplete requests")
 
 cdef void pay(Conn* c, Request* r) noexcept nogil:
     """Gives the credit for received bytes back, unless memory is short: then it is owed, but to the oldest body."""
@@ -339,18 +346,12 @@ cdef void server_drain(Conn* c) noexcept nogil:
         mark_dirty(c)
 
 cdef void server_relieve(Core* core) noexcept nogil:
-    """Gives owed credit back: to all below the soft mark, above it to the oldest incomplete request alone.
-
-    While incomplete bodies crowd each other out, those that come too slowly for their own deadline go first.
-    """
-    cdef Request* r = core.partials
-    cdef Request* next
+    """Gives owed credit back: to all below the soft mark, above it to the oldest incomplete request alone."""
+    cdef Request* r
     cdef bint short_of = budget_ratio(&core.pool) >= core.soft_ratio
-    while r != NULL and r.deadline_ns <= core.now_ns and (short_of or core.partial_bytes > core.partial_limit_bytes // 2):
-        next = r.partial_next
-        put_off(r.conn, r)
-        pay(r.conn, r)
-        r = next
+    while short_of and core.partials != NULL and core.partials.deadline_ns <= core.now_ns:
+        put_off(core.partials)        # it comes too slowly for its own deadline
+    r = core.partials
     while r != NULL:
         if r.owed_bytes:
             nghttp2_session_consume(<nghttp2_session*>r.conn.session, r.stream, r.owed_bytes)

@@ -27,6 +27,7 @@ class Exit(IntEnum):
     DESCRIPTORS = 6, "The limit on open files is too low for the configured connections."
     UNREACHABLE = 7, "No gateway answers at the admin address (`status`, `explain`)."
     NOT_BUILT = 8, "The native extension is missing or does not load."
+    DEMO = 9, "The demo cannot run, or its ledger and its backends do not agree."
     INTERNAL = 70, "An error that nobody foresaw. `SPANGATE_TRACEBACK=1` shows where."
     INTERRUPTED = 130, "Ended by Ctrl-C before there was anything to drain."
 
@@ -165,6 +166,12 @@ class QuestionInvalid(SpangateError):
 
     exit_code = Exit.USAGE
     grpc_status = GrpcStatus.INVALID_ARGUMENT
+
+
+class DemoFailed(SpangateError):
+    """The demo cannot go on, or what it shows cannot be true."""
+
+    exit_code = Exit.DEMO
 
 
 class NotBuilt(SpangateError):

@@ -1,9 +1,12 @@
 import io
 import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from rich.console import Console
+from rich.console import Console, Group
 
 from sidecar.cli import demo
 from sidecar.cli.demo import screen
@@ -12,7 +15,7 @@ from sidecar.cli.demo.books import Came, Sent, faults
 from sidecar.cli.demo.child import environment
 from sidecar.cli.demo.sightings import WINDOW_S, Sightings
 from sidecar.cli.demo.traffic import PURCHASE, services
-from sidecar.errors import Exit
+from sidecar.errors import Exit, PathUnwritable
 from sidecar.model import Signal
 from sidecar.snapshot import LedgerRow, LedgerSnapshot
 from tests.admin.fake_gateway import STATUS
@@ -88,24 +91,42 @@ def test_the_shop_has_five_services() -> None:
 # ---- what is shown
 
 
-def test_it_fits_a_terminal_of_80_columns_and_24_lines() -> None:
-    many = 12_345_678
-    ledger = row(many, forwarded=many)
-    frame = screen.frame(
+MANY = 12_345_678
+
+
+def frame() -> Group:
+    ledger = row(MANY, forwarded=MANY)
+    return screen.frame(
         STATUS,
         LedgerSnapshot((ledger,)),
         ledger,
-        Sent(many, many, many),
-        Came(("a",), (many,), many, many // 11, 12),
+        Sent(MANY, MANY, MANY),
+        Came(("a",), (MANY,), MANY, MANY // 11, 12),
         title="demo: 2,000 spans/s from five services and their SDKs; Ctrl-C drains and ends",
         notice="",
     )
+
+
+def test_it_fits_a_terminal_of_80_columns_and_24_lines() -> None:
     console = Console(width=80, file=io.StringIO())
-    console.print(frame)
+    console.print(frame())
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert [line for line in lines if "…" in line or len(line) > 80] == []
     assert len(lines) <= 24
+
+
+def test_its_picture_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    screen.save(frame(), tmp_path / "demo.svg")
+    picture = (tmp_path / "demo.svg").read_text(encoding="utf-8")
+    ET.fromstring(picture)  # noqa: S314  it is ours
+    assert "12,345,678" in picture
+    assert set(re.findall(r"https?://[^\s\"')]+", picture)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(PathUnwritable, match="no such file or directory"):
+        screen.save(frame(), tmp_path / "nowhere" / "demo.svg")
 
 
 # ---- the command
@@ -114,7 +135,7 @@ def test_it_fits_a_terminal_of_80_columns_and_24_lines() -> None:
 def test_an_extra_that_is_not_installed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "NEEDED", ("json", "there_is_no_such_module", "nor.this_one"))
     ended = spangate(capsys, "demo")
-    assert ended.code == Exit.NOT_BUILT
+    assert ended.code == Exit.DEMO
     assert ended.err == (
         "error: the demo needs there_is_no_such_module, nor.this_one\nhint: pip install 'spangate[demo]'\n"
     )

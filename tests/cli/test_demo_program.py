@@ -106,7 +106,7 @@ def test_a_gateway_that_dies_is_told_and_leaves_nobody_behind() -> None:
         address = demo.stdout.readline().rpartition("http://")[2].strip(" /\n")
         worker = psutil.Process(ask(Endpoint.parse(address), "/status", GatewayStatus).workers[0].pid)
         psutil.Process(worker.ppid()).kill()
-        assert demo.wait(20) == Exit.INTERNAL
+        assert demo.wait(20) == Exit.DEMO
         assert demo.communicate()[1] == "error: the gateway ended with -9\n"
         psutil.wait_procs([worker], timeout=5)
         assert not worker.is_running()

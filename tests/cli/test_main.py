@@ -149,5 +149,5 @@ def test_exit_codes_are_told_apart() -> None:
 
     kinds = below(SpangateError)
     assert all(isinstance(kind.exit_code, Exit) for kind in kinds)
-    codes = [kind.exit_code for kind in kinds]
+    codes = [kind.exit_code for kind in kinds if "exit_code" in vars(kind)]  # what is not set is inherited
     assert [code for code in set(codes) if codes.count(code) > 1] == [Exit.USAGE], "two ways to ask in a wrong way"

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from sidecar._native.rendezvous import MEMBERS_MAX
 from sidecar.config.load import Inputs, load
 from sidecar.config.schema import GatewayConfig
-from sidecar.config.validate import ADVICE, RULES, rule
+from sidecar.config.validate import ADVICE, BACKENDS_MAX, RULES, rule
 from sidecar.errors import ConfigInvalid, Problem
 from tests.config.files import lines, loaded, problems, written
 
@@ -15,6 +16,8 @@ BROKEN = [
     ("listen: 127.0.0.1:13133", "admin.listen", "which listen[0] has already"),
     ("listen: a:1\nbackends: [a:1]", "backends[0].address", "send to itself"),
     ("backends: [a:1, b:1, a:1]", "backends[2].address", "is that of backends[0]"),
+    ("backends: ['a:1,name=x', 'A:1,name=y']", "backends[1].address", "is that of backends[0]"),
+    (f"backends: [{', '.join(f'a:{port}' for port in range(1, 1026))}]", "backends", "there can be 1024"),
     ("backends: ['a:1,name=x', 'b:1,name=x']", "backends[1].name", "is that of backends[0]"),
     ("backends: ['a:1,weight=0', 'b:1,weight=0']", "backends", "all have weight 0"),
     ("routing: {strategy: round_robin, ownership: trace}", "routing.ownership", "cannot be trace"),
@@ -96,3 +99,7 @@ def test_rules_from_above_are_handed_in() -> None:
     with pytest.raises(ConfigInvalid, match=r"sampling\.rate: is 1"):
         load(Inputs(), rules=(*RULES, never_all))
     load(Inputs(flags={"sampling.rate": "0.5"}), rules=(*RULES, never_all))
+
+
+def test_there_can_be_as_many_backends_as_the_tables_have_room_for() -> None:
+    assert BACKENDS_MAX == MEMBERS_MAX

@@ -109,6 +109,24 @@ def test_a_black_hole_is_given_up() -> None:
         assert len(sinks[1].span_ids()) == 16
 
 
+def test_a_long_way_to_a_backend() -> None:
+    """Every piece takes 20 ms in each direction; larger requests than a window of 64 KiB go through."""
+    with (
+        backends(2) as sinks,
+        Proxy(sinks[1].port) as proxy,
+        Gateway([sinks[0].port, proxy.port]) as gateway,
+        Clients(gateway.address, 4, lambda: otlp.spans(20, per_trace=1, padding=20_000)) as load,
+    ):
+        proxy.delay_s = 0.02
+        until(load.progressed(20), "clients are served")
+        load.stop()
+        settle(gateway)
+        assert load.failures == []
+        assert load.acknowledged == seen(sinks).keys()
+        assert duplicates(seen(sinks)) == 0
+        assert len(sinks[1].span_ids()) > 100
+
+
 def test_connections_to_a_backend_are_cut_again_and_again() -> None:
     with (
         backends(2) as sinks,

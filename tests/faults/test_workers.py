@@ -121,7 +121,8 @@ def test_queued_loses_nothing_but_what_is_counted() -> None:
 def test_queued_without_a_backend_drops_in_the_end_what_it_says() -> None:
     with backends(1) as sinks:
         sinks[0].stop()
-        gateway = Gateway([sinks[0].port], "--ack", "queued", settings={"shutdown.drain_timeout": "200ms"}, ready=False)
+        environment = {"SPANGATE_DELIVERY_ACK": "queued", "SPANGATE_SHUTDOWN_DRAIN_TIMEOUT": "200ms"}
+        gateway = Gateway([sinks[0].port], environment=environment, ready=False)
         with gateway, Client(gateway.address) as client:
             assert {client.export(otlp.spans(10)).status for _ in range(20)} == {GrpcStatus.OK}
             assert gateway.ledger().in_flight == 200

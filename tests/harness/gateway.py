@@ -42,9 +42,10 @@ class Gateway:
         *flags: str,
         settings: Settings | None = None,
         environment: Mapping[str, str] | None = None,
+        port: int = 0,
         ready: bool = True,
     ) -> None:
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin = port or free_port(), free_port()
         self.backends = list(map(_short, backends))
         self.final: dict[Signal, LedgerRow] = {}
         """The last ledger, once the gateway has ended."""

@@ -1,6 +1,7 @@
 """The Collector in front of the gateway, behind it, and on both sides."""
 
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,27 @@ def test_in_front_when_backends_refuse_for_a_while(otelcol_binary: Path) -> None
         assert set(sink.span_ids().values()) == {1}
         assert gateway.metric("otlp_errors_total") > 0, "the Collector was turned away"
         assert gateway.ledger().rejected > 0
+
+
+def test_in_front_of_a_gateway_that_is_restarted(otelcol_binary: Path) -> None:
+    """A Go client across a drain and a new start on the same port: everything arrives, and once."""
+    with ExitStack() as stack:
+        sink = stack.enter_context(Sink())
+        first = stack.enter_context(Gateway([sink.port]))
+        collector = stack.enter_context(Collector(otelcol_binary, first.address, pipelines="traces").running())
+        client = stack.enter_context(Client(collector.address))
+
+        def hand_in() -> None:
+            assert {client.export(otlp.spans(10)).status for _ in range(50)} == {GrpcStatus.OK}
+
+        hand_in()
+        first.stop()
+        hand_in()
+        second = stack.enter_context(Gateway([sink.port], port=first.port))
+        hand_in()
+        until(lambda: len(sink.span_ids()) == 1500, "everything arrives")
+        assert set(sink.span_ids().values()) == {1}
+        assert first.final[Signal.TRACES].forwarded + second.ledger().forwarded == 1500
 
 
 def test_behind(otelcol_binary: Path) -> None:

@@ -36,6 +36,7 @@ class Fault:
     old: str
     new: str
     module: str = "scan"
+    fuzz: str = "tests.kernels.fuzz"
 
 
 FAULTS = [
@@ -113,7 +114,7 @@ def found(fault: Fault) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         plant(fault, at)
-        command = [sys.executable, "-m", "tests.kernels.fuzz", "--cases", str(CASES), "--corpus", folder]
+        command = [sys.executable, "-m", fault.fuzz, "--cases", str(CASES), "--corpus", folder]
         env = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
         done = subprocess.run(command, cwd=at, env=env, check=False, capture_output=True, text=True)
         return done.returncode < 0 or "AssertionError" in done.stderr

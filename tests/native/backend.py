@@ -12,8 +12,8 @@ from typing import Self
 
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from h2.exceptions import H2Error
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded
+from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 
 from sidecar.errors import GrpcStatus

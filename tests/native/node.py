@@ -34,7 +34,7 @@ def configured(backends: Sequence[Backend | int], **sections: object) -> Gateway
     """A configuration with these backends; sections by name."""
     ports = [backend if isinstance(backend, int) else backend.port for backend in backends]
     made = tuple(BackendConfig(address=Endpoint("127.0.0.1", port)) for port in ports)
-    return msgspec.structs.replace(GatewayConfig(backends=made), **sections)  # type: ignore[arg-type]
+    return msgspec.structs.replace(GatewayConfig(backends=made), **sections)
 
 
 class Node:

@@ -22,9 +22,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from sidecar.errors import GrpcStatus
+from sidecar.model import Signal
 from tests.harness.otlp import METHODS
 from tests.native.session import Session
-from sidecar.model import Signal
 
 Headers = Sequence[tuple[str, str]]
 PREFIX = 5
@@ -100,8 +100,6 @@ class Peer(Session):
     def __init__(self) -> None:
         super().__init__(client=True, settings={SettingCodes.ENABLE_PUSH: 0})
         self.answers: dict[int, Answer] = {}
-        self.pings = 0
-        """PING frames of the gateway that ask for an answer."""
         self.answers_pings = True
         self._rest = b""
 
@@ -114,10 +112,9 @@ class Peer(Session):
             if kind == GOAWAY:
                 self.goaways.append((int.from_bytes(frame[9:13]), int.from_bytes(frame[13:17])))
                 continue
-            if kind == PING and not flags & ACK:
+            if kind == PING and not flags & ACK and not self.answers_pings:
                 self.pings += 1
-                if not self.answers_pings:
-                    continue
+                continue
             self.take(frame)
 
     def heard(self, event: Event) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, Event, PingAckReceived, WindowUpdated
+from h2.events import ConnectionTerminated, Event, PingAckReceived, PingReceived, WindowUpdated
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
@@ -30,6 +30,8 @@ class Session(asyncio.Protocol):
         """Last stream and code of each GOAWAY that came."""
         self.faults: list[H2Error] = []
         """What the other side did against HTTP/2."""
+        self.pings = 0
+        """Of the other side."""
         self.pongs = 0
         self.credit = True
         """Whether received bytes are given back as flow-control credit."""
@@ -82,6 +84,8 @@ class Session(asyncio.Protocol):
             self.goaways.append((event.last_stream_id or 0, int(event.error_code or 0)))
         elif isinstance(event, PingAckReceived):
             self.pongs += 1
+        elif isinstance(event, PingReceived):
+            self.pings += 1
         elif isinstance(event, WindowUpdated):
             self.push()
         else:
@@ -104,19 +108,22 @@ class Session(asyncio.Protocol):
     def push(self) -> None:
         """Sends of what waits as much as may go."""
         for stream, (data, end) in list(self._unsent.items()):
-            rest = data
+            rest = memoryview(data)
             try:
-                while rest and (room := min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)) > 0:
-                    chunk, rest = rest[:room], rest[room:]
-                    self.h2.send_data(stream, chunk, end_stream=end and not rest)
+                while rest and (room := self._room(stream)):
+                    self.h2.send_data(stream, bytes(rest[:room]), end_stream=end and len(rest) <= room)
+                    rest = rest[room:]
                 if not data and end:
                     self.h2.end_stream(stream)
             except H2Error:  # the stream, or the connection, is over
-                rest = b""
-            self._unsent[stream] = (rest, end)
+                rest = rest[:0]
+            self._unsent[stream] = (bytes(rest), end)
             if not rest:
                 del self._unsent[stream]
         self.flush()
+
+    def _room(self, stream: int) -> int:
+        return max(0, min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size))
 
     def flush(self) -> None:
         """Hands what HTTP/2 has to say to the socket."""
@@ -152,4 +159,3 @@ class Session(asyncio.Protocol):
         """The end."""
         if self.transport is not None:
             self.transport.close()
-

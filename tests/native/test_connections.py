@@ -1,5 +1,5 @@
-"""Scenario: connections grow old, are drained, go silent, or attack. Guarantees: no stream that is open loses its answer,
-and whoever floods is cut off."""
+"""Scenario: connections grow old, are drained, go silent, or attack. Guarantees: no open stream loses its answer, and
+whoever floods is cut off."""
 
 from __future__ import annotations
 

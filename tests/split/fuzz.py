@@ -93,7 +93,7 @@ def read_case(path: Path) -> tuple[int, list[bytes]]:
     return data[0], bodies
 
 
-def run(cases: int, seed: int, first: int = 0, *, report: bool = False) -> int:
+def run(cases: int, seed: int, first: int = 0, *, corpus: Path = CORPUS, report: bool = False) -> int:
     """The number of items that were written; AssertionError, with the case in the corpus, where something is wrong."""
     written = 0
     began = time.monotonic()
@@ -104,8 +104,7 @@ def run(cases: int, seed: int, first: int = 0, *, report: bool = False) -> int:
         try:
             written += bench.check(rng, signal, bodies)
         except AssertionError as e:
-            CORPUS.mkdir(exist_ok=True)
-            path = CORPUS / f"{seed}-{i}.bin"
+            path = corpus / f"{seed}-{i}.bin"
             write_case(path, signal, bodies)
             e.add_note(f"seed {seed}, case {i}, written to {path.name}")
             raise
@@ -119,8 +118,9 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="where a case that fails is written")
     options = parser.parse_args()
-    run(options.cases, options.seed, options.first, report=True)
+    run(options.cases, options.seed, options.first, corpus=options.corpus, report=True)
     return 0
 
 

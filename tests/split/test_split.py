@@ -85,15 +85,14 @@ def test_protobuf_finds_every_item_again_at_its_owner(seed: int, signal: int, ow
     written = stages.run(signal, bodies, routing)
     judge = Judge(signal, bodies, written, Limits())
     judge.check()
-    if not any(doc.dropped for doc in judge.docs):  # protobuf does not know the scopes of field 1000
-        parts = [part.body for owner in range(owners) for part in written.parts(owner)]
-        refused = 0
-        before = multiset(signal, bodies)
-        for key in list(before):
-            if signal != METRICS and len(getattr(item_of(signal, key), "trace_id", b"")) not in (0, 16):
-                refused += before.pop(key)
-        assert multiset(signal, parts) == before
-        assert sum(said.refused_items for said in written.tick.outcomes()) == refused
+    if any(doc.dropped for doc in judge.docs):
+        return  # protobuf does not know the scopes of field 1000, and has not looked at their strings
+    before, refused = multiset(signal, bodies), 0
+    for key in list(before):
+        if signal != METRICS and len(getattr(item_of(signal, key), "trace_id", b"")) not in {0, 16}:
+            refused += before.pop(key)
+    assert multiset(signal, [part.body for owner in range(owners) for part in written.parts(owner)]) == before
+    assert sum(said.refused_items for said in written.tick.outcomes()) == refused
     if signal == TRACES:
         for owner in range(owners):
             for part in written.parts(owner):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.errors import GrpcStatus
+from sidecar.model import Signal
 from tests.faults.books import settle
 from tests.harness import otlp
 from tests.harness.clients import Client, Exports, statuses
@@ -31,7 +32,7 @@ def test_told_twice_it_drops_what_is_not_sent_and_ends() -> None:
         until(lambda: gateway.events("draining"), "it drains")
         gateway.begin_to_stop()
         gateway.process.wait(AT_ONCE_S)
-        final = gateway.stop()["traces"]
+        final = gateway.stop()[Signal.TRACES]
         assert (final.received, final.forwarded, final.dropped_total) == (20, 0, 20)
         assert len(gateway.events("told to stop twice: what is not sent yet is dropped")) == 1
         assert statuses(exports.end()) == {GrpcStatus.UNAVAILABLE}
@@ -51,12 +52,5 @@ def test_it_serves_on_while_it_says_that_it_is_not_ready_and_told_twice_it_waits
         settle(gateway)
         gateway.begin_to_stop()
         gateway.process.wait(AT_ONCE_S)
-        assert gateway.stop()["traces"].forwarded == 6
+        assert gateway.stop()[Signal.TRACES].forwarded == 6
         assert not listens(gateway.port)
-
-
-def test_after_being_unready_it_drains() -> None:
-    with Sink() as sink, Gateway([sink.port], settings={"shutdown.unready_for": "300ms"}) as gateway:
-        gateway.begin_to_stop()
-        until(lambda: gateway.events("a worker has drained"), "it drains by itself")
-        gateway.stop()

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import time
 from typing import cast
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_worker_has_time_to_start_and_then_must_show_signs_of_life(
             killed.append(number)
 
     now_s = 1000.0
-    monkeypatch.setattr(keeper.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     kept._process = cast("asyncio.subprocess.Process", Silent())
     kept._started_s = now_s
     for silent_s, kills in ((keeper.HUNG_S + 1, 0), (keeper.START_S - 1, 0), (keeper.START_S + 1, 1)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ REFUSED = "the new configuration is refused, the old one stays"
 
 def setting(gateway: Gateway, path: str) -> SettingValue:
     """A row of /config."""
-    rows: list[dict[str, Any]] = json.loads(gateway.page("/config")[1])["settings"]
-    return next(SettingValue(**row) for row in rows if row["path"] == path)
+    return SettingValue(path, **json.loads(gateway.page("/config")[1])[path])
 
 
 def names(gateway: Gateway) -> list[str]:
@@ -36,7 +34,11 @@ def names(gateway: Gateway) -> list[str]:
 
 
 def test_backends_and_the_sampling_rate_change_live() -> None:
-    with backends(3) as sinks, Gateway([sinks[0].port, sinks[1].port], "--workers", "2") as gateway:
+    settings = {"routing.affinity_window": "0s"}
+    with (
+        backends(3) as sinks,
+        Gateway([sinks[0].port, sinks[1].port], "--workers", "2", settings=settings) as gateway,
+    ):
         with Clients(gateway.address, 3) as load, Client(gateway.address) as client:
             until(load.progressed(10), "clients are served")
             assert (gateway.status().generation, names(gateway)) == (1, [sinks[0].address, sinks[1].address])
@@ -76,24 +78,17 @@ def map_of(traces: list[bytes]) -> list[bytes]:
     return [otlp.span(trace_id, trace_id[:8]) for trace_id in traces]
 
 
-def test_a_flag_stays_above_the_file_and_some_settings_wait_for_a_restart() -> None:
-    with Sink() as sink, Gateway([sink.port], "--sampling-rate", "0.5") as gateway:
-        gateway.reload(settings={"sampling.rate": 0.1, "sampling.precision": 3, "workers": 4})
-        shown = setting(gateway, "sampling.rate")
-        assert (shown.value, shown.source, shown.where) == (0.5, "flag", "--sampling-rate")
-        [said] = gateway.events("the configuration is reloaded")
-        assert (said["changed"], said["after_restart"]) == (["sampling.precision"], ["workers"])
-        assert setting(gateway, "workers").value == 1
-        assert len(gateway.status().workers) == 1
-
-
-def test_a_wrong_file_changes_nothing() -> None:
-    with Sink() as sink, Gateway([sink.port]) as gateway, Client(gateway.address) as client:
+def test_a_wrong_file_changes_nothing_and_a_flag_stays_above_a_right_one() -> None:
+    with (
+        Sink() as sink,
+        Gateway([sink.port], "--sampling-rate", "0.5") as gateway,
+        Client(gateway.address) as client,
+    ):
         refused = 0
         for text, why in (
             ("backends: [", "line"),
             ("backends: []\n", "no backend is configured"),
-            ("backends: ['127.0.0.1:1']\nsampling: {rate: 7}\n", "sampling.rate"),
+            ("backends: ['127.0.0.1:1']\nsampling: {precision: 99}\n", "sampling.precision"),
             ("backends: ['A.example:1', 'a.example:1']\n", "backends[1].address: is that of backends[0]"),
             ("backends: ['127.0.0.1:1']\nsamplign: {}\n", "samplign"),
         ):
@@ -109,8 +104,13 @@ def test_a_wrong_file_changes_nothing() -> None:
         status = gateway.status()
         assert (status.generation, status.ready, names(gateway)) == (1, True, [sink.address])
         assert client.export(otlp.spans(3)).status is GrpcStatus.OK
-        gateway.reload(settings={"sampling.rate": 0.0})
-        assert gateway.status().generation == 2
+        gateway.reload(settings={"sampling.rate": 0.1, "sampling.precision": 3, "workers": 4})
+        shown = setting(gateway, "sampling.rate")
+        assert (shown.value, shown.source, shown.where) == (0.5, "flag", "--sampling-rate")
+        [said] = gateway.events("the configuration is reloaded")
+        assert (said["changed"], said["after_restart"]) == (["sampling.precision"], ["workers"])
+        status = gateway.status()
+        assert (status.generation, len(status.workers), setting(gateway, "workers").value) == (2, 1, 1)
 
 
 def refusals(gateway: Gateway) -> list[dict[str, Any]]:
@@ -119,24 +119,25 @@ def refusals(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def weights(gateway: Gateway) -> list[float]:
+    """Of the backends, as they are in force."""
     return [backend.weight for backend in gateway.status().backends]
-
-
-def becomes(gateway: Gateway, holds: Callable[[list[float]], bool], what: str) -> None:
-    until(lambda: holds(weights(gateway)), what)
 
 
 def test_the_strategy_changes_live() -> None:
     """`intelligent` begins to weigh when it is chosen, and its weights go when another strategy is."""
     settings = {"routing.load_weight": 0.0, "routing.latency_weight": 1.0}
-    with Sink() as fast, Sink(always(Answer(delay_s=0.1))) as slow:
-        with Gateway([fast.port, slow.port], settings=settings) as gateway, Clients(gateway.address, 4) as load:
-            until(load.progressed(10), "clients are served")
-            assert weights(gateway) == [1.0, 1.0]
-            gateway.reload(settings={"routing.strategy": "intelligent"})
-            becomes(gateway, lambda found: found[0] > 1 > found[1], "the slow one gets less")
-            gateway.reload(settings={"routing.strategy": "consistent_hash"})
-            assert gateway.status().strategy == "consistent_hash"
-            becomes(gateway, lambda found: found == [1.0, 1.0], "weights are as configured")
-            load.stop()
-            assert load.failures == []
+    with (
+        Sink() as fast,
+        Sink(always(Answer(delay_s=0.1))) as slow,
+        Gateway([fast.port, slow.port], settings=settings) as gateway,
+        Clients(gateway.address, 4) as load,
+    ):
+        until(load.progressed(10), "clients are served")
+        assert weights(gateway) == [1.0, 1.0]
+        gateway.reload(settings={"routing.strategy": "intelligent"})
+        until(lambda: weights(gateway)[0] > 1 > weights(gateway)[1], "the slow one gets less")
+        gateway.reload(settings={"routing.strategy": "consistent_hash"})
+        assert gateway.status().strategy == "consistent_hash"
+        assert weights(gateway) == [1.0, 1.0], "as configured"
+        load.stop()
+        assert load.failures == []

@@ -15,7 +15,7 @@ from sidecar.errors import GrpcStatus
 from sidecar.snapshot import WorkerStatus
 from tests.faults.books import seen, settle
 from tests.harness import otlp
-from tests.harness.clients import Client, Clients, Exports
+from tests.harness.clients import Client, Clients, Exports, statuses
 from tests.harness.gateway import Gateway
 from tests.harness.patience import until
 from tests.harness.sink import ACCEPT, Answer, Sink, always, backends
@@ -44,16 +44,15 @@ def test_a_worker_that_is_killed_is_restarted_and_its_books_are_closed() -> None
         exports = Exports(gateway.address)
         exports.begin(otlp.spans(8), otlp.spans(5))
         until(lambda: gateway.ledger().in_flight == 13, "both are under way")
-        assert gateway.status().memory_bytes > 0
+        until(lambda: gateway.status().memory_bytes > 0, "they take memory")
         first = worker(gateway)
         os.kill(first.pid, signal.SIGKILL)
-        assert {told.status for told in exports.end()} == {GrpcStatus.UNAVAILABLE}, (
-            "no OK was given, none is taken back"
-        )
+        assert statuses(exports.end()) == {GrpcStatus.UNAVAILABLE}, "no OK was given, none is taken back"
         until(lambda: gateway.ready() and worker(gateway).restarts == 1, "another one serves")
         ledger = gateway.ledger()
         assert (ledger.received, ledger.in_flight, dict(ledger.dropped)) == (13, 0, {"worker_crash": 13})
         assert worker(gateway).pid != first.pid
+        assert gateway.status().memory_bytes == 0, "what the dead one held is given back"
         [died] = gateway.events("a worker died")
         assert (died["how"], died["dropped_items"]) == ("SIGKILL", 13)
         sink.script = ACCEPT
@@ -61,7 +60,6 @@ def test_a_worker_that_is_killed_is_restarted_and_its_books_are_closed() -> None
             assert client.export(otlp.spans(4)).status is GrpcStatus.OK
         settle(gateway)
         assert gateway.ledger().forwarded == 4
-        until(lambda: gateway.status().memory_bytes == 0, "what the dead one held is given back")
 
 
 def test_a_worker_that_hangs_is_killed_and_restarted() -> None:

@@ -10,16 +10,17 @@ Each of the three is a process of its own: none can take another's word for what
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
 from sidecar.config import defaults
-from sidecar.errors import Exit, SpangateError
+from sidecar.errors import DemoFailed
 from sidecar.model import Endpoint
 
 EPILOG = """
 What stands behind `--` goes to `spangate run` as it is. Variables of Spangate and of the SDK are left out, so that the
-demo is the same everywhere. It ends with 70 when ledger and backends do not agree.
+demo is the same everywhere. It ends with 9 when ledger and backends do not agree.
 
 \b
 Examples:
@@ -29,15 +30,6 @@ Examples:
 """
 
 NEEDED = ("grpc", "opentelemetry.proto", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.grpc")
-
-
-class ExtraMissing(SpangateError):
-    """The demo's own dependencies are not installed."""
-
-    exit_code = Exit.NOT_BUILT
-
-    def __init__(self, missing: list[str]) -> None:
-        super().__init__(f"the demo needs {', '.join(missing)}", "pip install 'spangate[demo]'")
 
 
 def _endpoint(_context: click.Context, _option: click.Parameter, text: str) -> Endpoint:
@@ -74,6 +66,9 @@ def _endpoint(_context: click.Context, _option: click.Parameter, text: str) -> E
 )
 @click.option("--seconds", type=click.FloatRange(0.1), help="End after so long.  [default: at Ctrl-C]")
 @click.option("--plain", is_flag=True, help="A line a second, as where the output is no terminal.")
+@click.option(
+    "--svg", type=click.Path(path_type=Path), metavar="FILE", help="Save the last picture, as for docs/demo.svg."
+)
 @click.argument("run_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- RUN_OPTIONS]")
 def command(
     *,
@@ -83,6 +78,7 @@ def command(
     sampling_rate: float,
     seconds: float | None,
     plain: bool,
+    svg: Path | None,
     run_options: tuple[str, ...],
 ) -> int:
     """Run a gateway with three backends and traffic of the OpenTelemetry SDK, and compare what each has counted.
@@ -91,11 +87,11 @@ def command(
     """
     missing = [name for name in NEEDED if not _installed(name)]
     if missing:
-        raise ExtraMissing(missing)
+        raise DemoFailed(f"the demo needs {', '.join(missing)}", "pip install 'spangate[demo]'")
     from sidecar.cli.demo.play import Play  # what --help does not need
 
     options = ("--listen", str(listen), "--admin", str(admin), "--sampling-rate", str(sampling_rate), *run_options)
-    return Play(options, rate=rate, seconds=seconds, plain=plain).run()
+    return Play(options, rate=rate, seconds=seconds, plain=plain, svg=svg).run()
 
 
 def _installed(name: str) -> bool:

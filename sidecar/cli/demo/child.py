@@ -18,17 +18,13 @@ from typing import IO, Generic, TypeVar, cast
 
 import msgspec
 
-from sidecar.errors import Exit, SpangateError
+from sidecar.errors import DemoFailed, Exit
 
 Report = TypeVar("Report", bound=msgspec.Struct)
 
 LAST_WORDS = 20
 """Lines of standard error that are kept."""
 _OURS = ("SPANGATE_", "OTEL_", "GRPC_")
-
-
-class ChildFailed(SpangateError):
-    """A part of the demo has ended by itself."""
 
 
 def environment() -> Mapping[str, str]:
@@ -83,7 +79,7 @@ class Child(Generic[Report]):
             reader.start()
 
     def ask(self, order: msgspec.Struct | None = None, *, timeout_s: float) -> Report:
-        """Its report on a line, which may be an order. ChildFailed when none comes in time."""
+        """Its report on a line, which may be an order. DemoFailed when none comes in time."""
         self._answered.clear()
         with suppress(BrokenPipeError):  # check() tells why
             self._input.write((msgspec.json.encode(order) if order else b"") + b"\n")
@@ -92,15 +88,15 @@ class Child(Generic[Report]):
         while not self._answered.wait(0.05):
             self.check()
             if time.monotonic() > deadline_s:
-                raise ChildFailed(f"the {self.name} of the demo did not answer within {timeout_s:g} s")
+                raise DemoFailed(f"the {self.name} of the demo did not answer within {timeout_s:g} s")
         return self.said
 
     def check(self) -> None:
-        """ChildFailed when it has ended, with its last words."""
+        """DemoFailed when it has ended, with its last words."""
         code = self._process.poll()
         if code is not None:
             self._readers[1].join(1)
-            raise ChildFailed(f"the {self.name} of the demo ended with {code}", " | ".join(list(self._words)[-3:]))
+            raise DemoFailed(f"the {self.name} of the demo ended with {code}", " | ".join(list(self._words)[-3:]))
 
     def end(self, *, timeout_s: float) -> Report:
         """Tell it to end, and wait; its last report. It is killed when it takes longer."""

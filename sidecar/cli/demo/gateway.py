@@ -13,8 +13,8 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import IO, Any, cast
 
-from sidecar.cli.demo.child import ChildFailed, environment
-from sidecar.errors import Exit
+from sidecar.cli.demo.child import environment
+from sidecar.errors import DemoFailed, Exit
 from sidecar.model import Endpoint, Signal
 from sidecar.snapshot import LedgerRow
 
@@ -57,10 +57,10 @@ class GatewayProcess:
         return next((known for known in Exit if known == code), Exit.INTERNAL)
 
     def check(self) -> None:
-        """ChildFailed when it has ended."""
+        """DemoFailed when it has ended."""
         if self._ended():
             code = self._process.returncode
-            raise ChildFailed(f"the gateway ended with {code}", " | ".join(self.complaints[-3:]))
+            raise DemoFailed(f"the gateway ended with {code}", " | ".join(self.complaints[-3:]))
 
     def _ended(self) -> bool:
         """Whether it has ended, and all that it said is read."""
@@ -76,13 +76,13 @@ class GatewayProcess:
         return words if time.monotonic() - at_s < TROUBLE_S else ""
 
     def wait_serving(self, timeout_s: float) -> bool:
-        """Whether it serves, as opposed to having ended. ChildFailed when it does neither."""
+        """Whether it serves, as opposed to having ended. DemoFailed when it does neither."""
         deadline_s = time.monotonic() + timeout_s
         while not self._serving.wait(0.05):
             if self._ended():
                 return False
             if time.monotonic() > deadline_s:
-                raise ChildFailed(f"the gateway does not serve within {timeout_s:g} s")
+                raise DemoFailed(f"the gateway does not serve within {timeout_s:g} s")
         return True
 
     def drain(self) -> None:

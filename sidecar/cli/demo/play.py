@@ -9,19 +9,20 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from threading import Event
 from types import FrameType
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from sidecar.cli import admin
 from sidecar.cli.demo import screen
 from sidecar.cli.demo.books import Came, Order, Sent, faults
-from sidecar.cli.demo.child import Child, ChildFailed
+from sidecar.cli.demo.child import Child
 from sidecar.cli.demo.gateway import GatewayProcess
-from sidecar.errors import Exit, GatewayUnreachable
+from sidecar.errors import DemoFailed, Exit, GatewayUnreachable
 from sidecar.model import Signal
 from sidecar.snapshot import GatewayStatus, LedgerRow, LedgerSnapshot
 
@@ -36,8 +37,11 @@ DRAIN_S = 40.0
 class Play:
     """One demo. `options` are those of `spangate run`, but for the backends."""
 
-    def __init__(self, options: Sequence[str], *, rate: int, seconds: float | None, plain: bool) -> None:
+    def __init__(
+        self, options: Sequence[str], *, rate: int, seconds: float | None, plain: bool, svg: Path | None = None
+    ) -> None:
         self._options = options
+        self._svg = svg
         self._rate = rate
         self._seconds = seconds
         self._console = Console()
@@ -80,7 +84,7 @@ class Play:
         return self._status.ready
 
     def _look(self) -> None:
-        """Ask all three, the backends last. ChildFailed when one of them has ended."""
+        """Ask all three, the backends last. DemoFailed when one of them has ended."""
         self._gateway.check()
         self._ask()
         self._traffic.ask(timeout_s=ANSWER_S)
@@ -114,22 +118,20 @@ class Play:
             click.echo(screen.line(at_s, self._status, self._row(), self._backends.said))
 
     def _show(self) -> None:
-        ends = "Ctrl-C drains and ends" if self._seconds is None else f"ends after {self._seconds:g} s"
-        title = f"demo: {self._rate:,} spans/s from five services and their SDKs; {ends}"
         with Live(console=self._console, auto_refresh=False) as live:
             for _ in self._beats(LOOK_S):
-                live.update(
-                    screen.frame(
-                        self._status,
-                        self._ledger,
-                        self._row(),
-                        self._traffic.said,
-                        self._backends.said,
-                        title=title,
-                        notice=self._gateway.trouble,
-                    ),
-                    refresh=True,
-                )
+                live.update(self._frame(), refresh=True)
+
+    def _frame(self) -> Group:
+        return screen.frame(
+            self._status,
+            self._ledger,
+            self._row(),
+            self._traffic.said,
+            self._backends.said,
+            title=f"demo: {self._rate:,} spans/s from five services and their SDKs; Ctrl-C drains and ends",
+            notice=self._gateway.trouble,
+        )
 
     def _row(self) -> LedgerRow:
         """The ledger of all traces."""
@@ -140,6 +142,8 @@ class Play:
 
     def _close(self) -> int:
         """Traffic first, so that nothing new comes; the backends last, so that they have it all. The exit code."""
+        if self._svg is not None:
+            screen.save(self._frame(), self._svg)
         click.echo("\nthe traffic stops, the gateway drains ...")
         sent = self._traffic.end(timeout_s=FLUSH_S)
         self._ask()
@@ -152,9 +156,9 @@ class Play:
         self._console.print()
         self._console.print(screen.outside(row, sent, came, under_way=False))
         if code != 0:
-            raise ChildFailed(f"the gateway ended with {code}", " | ".join(self._gateway.complaints[-3:]))
+            raise DemoFailed(f"the gateway ended with {code}", " | ".join(self._gateway.complaints[-3:]))
         if found := faults(row, sent, came):
-            raise ChildFailed("; ".join(found))
+            raise DemoFailed("; ".join(found))
         return Exit.OK
 
     @contextmanager

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+import io
+import re
+from pathlib import Path
+
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from sidecar.cli import view
 from sidecar.cli.demo.books import Came, Sent, difference
+from sidecar.errors import PathUnwritable
 from sidecar.snapshot import GatewayStatus, LedgerRow, LedgerSnapshot
 
 
@@ -17,6 +22,20 @@ def frame(
     """All of it, to fit 80 columns and 24 lines. `row` is the ledger's sum of all traces."""
     inside = view.frame(status, ledger, notice)
     return Group(Text(title, style="bold cyan"), inside, Text(), outside(row, sent, came, under_way=True))
+
+
+def save(shown: Group, file: Path) -> None:
+    """A picture of it, as wide as 80 columns, that needs no font from elsewhere. PathUnwritable when it cannot be."""
+    canvas = Console(record=True, width=80, file=io.StringIO())
+    canvas.print(shown)
+    svg = re.sub(r"\s*@font-face {.*?}", "", canvas.export_svg(title="make run"), flags=re.DOTALL)
+    svg = re.sub(
+        r"<!--.*?-->", "<!-- saved by spangate demo -->", svg.replace("Fira Code", "ui-monospace, Menlo, Consolas")
+    )
+    try:
+        file.write_text(svg.replace("<svg ", '<svg xml:space="preserve" ', 1), encoding="utf-8")
+    except OSError as error:
+        raise PathUnwritable(str(file), (error.strerror or str(error)).lower()) from None
 
 
 def outside(row: LedgerRow, sent: Sent, came: Came, *, under_way: bool) -> Table:
