@@ -56,8 +56,8 @@ cdef struct Row:
 
 cdef struct SignalFigures:
     uint64_t requests
-    uint64_t body_bytes
     uint64_t outcomes[8]
+    uint64_t outcome_bytes[8] # of bodies, as far as they had come
     uint64_t duration_sum_ns
     uint64_t duration[28]
     uint64_t batches

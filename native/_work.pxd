@@ -61,6 +61,7 @@ cdef struct Request:
     uint8_t* body
     size_t len
     size_t cap
+    size_t came_bytes         # received of the body, kept or not
     size_t owed_bytes         # received, flow-control credit not yet given back
     size_t booked_bytes       # of the gateway's budget
     int64_t arrived_ns
@@ -195,7 +196,7 @@ cdef struct Conn:
     uint8_t connecting
     uint8_t draining          # GOAWAY announced, or received
     uint8_t closing           # an Ending, or 0
-    uint8_t ping_open
+    uint8_t ping_open         # PINGs that are not answered yet
     uint8_t settled           # the peer's SETTINGS have come
     uint8_t eof               # the peer has closed its side
     void* session             # nghttp2_session*
@@ -270,6 +271,7 @@ cdef struct Core:
     uint32_t retry_after_ms
     double soft_ratio
     uint8_t queued_ack        # `ack: queued`
+    uint8_t may_duplicate     # a call that is not answered in half its time goes to the next owner as well
     uint8_t draining
     uint8_t serving           # what grpc.health.v1 says
     uint32_t max_streams

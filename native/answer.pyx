@@ -133,17 +133,24 @@ cdef void server_reply(Core* core) noexcept nogil:
     cdef Request* next = core.replies
     cdef SignalFigures* figures
     cdef uint64_t took
+    cdef uint32_t outcome
     core.replies = NULL
     while next != NULL:
         r = next
         next = r.next
         r.queued = 0
         figures = &core.ledger.page.signals[r.signal & 3]
-        if r.conn == NULL:
-            figures.outcomes[OUT_GONE] += 1
+        if r.conn == NULL and r.judged:   # a part on its way to another owner, whose client has long had its OK
             request_free(core, r)
             continue
-        figures.outcomes[answer(r.conn, r)] += 1
+        outcome = OUT_GONE if r.conn == NULL else answer(r.conn, r)
+        figures.outcomes[outcome] += 1
+        figures.outcome_bytes[outcome] += r.came_bytes
+        if outcome == OUT_GONE:
+            request_free(core, r)
+            continue
+        if r.signal == SIGNAL_NONE:
+            continue
         took = core.now_ns - r.arrived_ns
         figures.requests += 1
         figures.duration_sum_ns += took

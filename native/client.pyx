@@ -101,7 +101,7 @@ cdef int on_frame(nghttp2_session* s, const nghttp2_frame* f, void* user) noexce
     if f.hd.type == NGHTTP2_GOAWAY:
         c.draining = 1                # what is open ends here, the next call needs a new connection
     elif f.hd.type == NGHTTP2_PING and f.hd.flags & NGHTTP2_FLAG_ACK:
-        c.ping_open = 0
+        c.ping_open -= c.ping_open > 0
     elif f.hd.type == NGHTTP2_SETTINGS and not f.hd.flags & NGHTTP2_FLAG_ACK:
         c.settled = 1
         c.max_streams = nghttp2_session_get_remote_settings(s, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
@@ -216,7 +216,8 @@ cdef bint client_submit(Conn* c, Batch* b) noexcept nogil:
     provider.read_callback = read_batch
     stream = nghttp2_submit_request(<nghttp2_session*>c.session, NULL, nv, b.backend.nheaders, &provider, b)
     if stream < 0:
-        c.draining = 1                # stream ids used up, or the session is ending
+        c.draining = 1                # stream ids used up, or the session is ending: closed when nothing is open
+        mark_dirty(c)
         return False
     b.conn = c
     b.stream = stream
@@ -282,7 +283,7 @@ cdef void client_close(Conn* c) noexcept nogil:
 
 cdef void client_ping(Conn* c) noexcept nogil:
     nghttp2_submit_ping(<nghttp2_session*>c.session, <uint8_t>NGHTTP2_FLAG_NONE, NULL)
-    c.ping_open = 1
+    c.ping_open += 1
     c.ping_ns = c.core.now_ns
     mark_dirty(c)
 

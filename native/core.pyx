@@ -67,7 +67,7 @@ cdef class WorkerCore:
 
     def configure(self, *, size_t message_limit_bytes, size_t batch_limit_bytes, uint32_t batch_limit_items,
                   double batch_wait_s, double pacing_s,
-                  double max_wait_s, double margin_s, double queue_age_s, double soft_ratio, bint queued_ack,
+                  double max_wait_s, double margin_s, double queue_age_s, double soft_ratio, bint queued_ack, bint may_duplicate,
                   uint32_t max_streams, uint32_t max_connections, double max_age_s, double max_age_grace_s, double keepalive_s,
                   double keepalive_timeout_s, double stall_s, double retry_after_s,
                   size_t partial_limit_bytes=<size_t>-1):
@@ -84,6 +84,7 @@ cdef class WorkerCore:
         c.queue_age_ns = <int64_t>(queue_age_s * 1e9)
         c.soft_ratio = soft_ratio
         c.queued_ack = queued_ack
+        c.may_duplicate = may_duplicate
         c.max_streams = max_streams
         c.max_connections = max_connections
         c.max_age_ns = <int64_t>(max_age_s * 1e9)

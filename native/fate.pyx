@@ -120,3 +120,19 @@ cdef Batch* compacted(Core* core, Batch* b) noexcept nogil:
     batch_release(core, b)
     return rest
 
+cdef void drop_gone(Core* core, Batch* b) noexcept nogil:
+    """Memory is short: unsent parts whose client has gone are dropped."""
+    cdef uint32_t i
+    cdef Part* p
+    for i in range(b.nparts):
+        p = &b.parts[i]
+        if p.request != NULL and root_of(p.request).conn == NULL:
+            part_done(core, b, p, PASSING, GRPC_UNAVAILABLE, NULL, 0, DROP_CLIENT_GONE)
+
+cdef void hand_on(Core* core, Batch* b) noexcept nogil:
+    """An open call that has used half of its time: its parts go to the next owners too, who answer for them now."""
+    cdef uint32_t i
+    for i in range(b.nparts):
+        if not b.parts[i].late:
+            reroute_part(core, b, &b.parts[i])
+    b.deadline_ns = core.now_ns       # the call itself is given up by the next sweep

@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 from _chunk cimport chunk_new, give, take
-from _pool cimport budget_give, class_bytes, pool_put
+from _pool cimport budget_give, class_bytes, pool_get, pool_put
 from _work cimport Batch, CHUNK_FIRST, Chunk, Core, GRPC_PREFIX, Request
 
 cdef extern from "libdeflate.h" nogil:
@@ -38,6 +38,7 @@ cdef extern from "isa-l/igzip_lib.h" nogil:
     int ISAL_DEF_LVL1_DEFAULT, IGZIP_GZIP, NO_FLUSH
 
 cdef enum:
+    ANSWER_MAX = 1 << 20      # a few words, and a number
     RATIO_MAX = 1032          # of deflate: what n bytes can become at most (RFC 1951: 258 bytes from 2 bits)
 
 cdef libdeflate_decompressor* INFLATER = libdeflate_alloc_decompressor()
@@ -102,6 +103,34 @@ cdef int inflate_body(Core* core, Request* r) noexcept nogil:
     buf[3] = size >> 8 & 255
     buf[4] = size & 255
     return 0
+
+cdef bint inflate_answer(Core* core, Batch* b) noexcept nogil:
+    """Replaces a compressed answer by the plain one: grpc-go answers in the encoding of the request.
+
+    False where it is not gzip of one member, or not small: it stays as it is.
+    """
+    cdef const uint8_t* source = b.answer + GRPC_PREFIX
+    cdef size_t left = b.answer_len - GRPC_PREFIX, cap, used, made
+    cdef uint8_t* buf
+    if left < 18 or told_size(source, left) > ANSWER_MAX:
+        return False
+    buf = <uint8_t*>pool_get(&core.pool, told_size(source, left) + GRPC_PREFIX, &cap)
+    if buf == NULL:
+        return False
+    if libdeflate_gzip_decompress_ex(INFLATER, source, left, buf + GRPC_PREFIX, cap - GRPC_PREFIX, &used,
+                                     &made) != LIBDEFLATE_SUCCESS or used != left:
+        pool_put(&core.pool, buf, cap)
+        return False
+    pool_put(&core.pool, b.answer, b.answer_cap)
+    b.answer = buf
+    b.answer_cap = cap
+    b.answer_len = made + GRPC_PREFIX
+    buf[0] = 0
+    buf[1] = made >> 24 & 255
+    buf[2] = made >> 16 & 255
+    buf[3] = made >> 8 & 255
+    buf[4] = made & 255
+    return True
 
 cdef void deflate_batch(Core* core, Batch* b) noexcept nogil:
     """Fills b.gzip_head and b.out_len with the compressed message; the plain chunks stay for retries and rerouting."""

@@ -14,7 +14,7 @@ DROPPED = ("client_gone", "backend_refused", "backend_partial", "expired", "shut
 ANSWERED = ("ok", "partial", "unavailable", "invalid_argument", "resource_exhausted", "unimplemented", "other", "client_gone")
 
 LedgerRow = namedtuple("LedgerRow", "signal service received in_flight forwarded sampled_out rejected requests dropped")
-SignalRow = namedtuple("SignalRow", "requests body_bytes answered duration_sum_ns duration batches batch_items batch_size")
+SignalRow = namedtuple("SignalRow", "requests answered answered_bytes duration_sum_ns duration batches batch_items batch_size")
 BackendRow = namedtuple("BackendRow", "key up connects calls failed_calls items failed_items rejected_items sent_bytes retried"
                         " rerouted queued_bytes in_flight latency_ns latency")
 WorkerRow = namedtuple("WorkerRow", "heartbeat_ns generation taken_bytes turns connections accepted accept_errors"
@@ -88,8 +88,8 @@ cdef class PageReader:
         cdef int signal
         for signal in range(SIGNALS):
             f = &self.page.signals[signal]
-            out.append(SignalRow(f.requests, f.body_bytes, tuple([f.outcomes[i] for i in range(OUTCOMES)]),
-                                 f.duration_sum_ns, tuple([f.duration[i] for i in range(DURATION_BUCKETS)]), f.batches,
+            out.append(SignalRow(f.requests, tuple([f.outcomes[i] for i in range(OUTCOMES)]),
+                                 tuple([f.outcome_bytes[i] for i in range(OUTCOMES)]), f.duration_sum_ns, tuple([f.duration[i] for i in range(DURATION_BUCKETS)]), f.batches,
                                  f.batch_items, tuple([f.batch_size[i] for i in range(SIZE_BUCKETS)])))
         return out
 

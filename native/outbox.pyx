@@ -14,12 +14,13 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from _ledger cimport (BackendFigures, DROP_BACKEND_PARTIAL, DROP_BACKEND_REFUSED, DROP_EXPIRED, DROP_SHUTDOWN, DURATION_BUCKETS,
                       SIZE_BUCKETS, SignalFigures, book_dropped, book_rejected, bucket_of)
 from _outcome cimport set_note
+from _pool cimport budget_ratio
 from _work cimport *
 from sidecar._native.batch cimport batch_new, batch_release, clear_answer, part_move, root_of
 from sidecar._native.client cimport client_cancel, client_submit
 from sidecar._native.fate cimport (FORWARDED, PASSING, REFUSED, batch_done, compacted, figures_of, part_done,
-                                   reroute_batch)
-from sidecar._native.gzip cimport deflate_batch
+                                   drop_gone, hand_on, reroute_batch)
+from sidecar._native.gzip cimport deflate_batch, inflate_answer
 
 cdef enum:
     OVERTIME_CALLS = 16       # beyond max_in_flight, for batches that have gathered long at a backend that answers
@@ -47,6 +48,8 @@ cdef void settle(Core* core) noexcept nogil:
         backend = b.backend
         figures = figures_of(core, backend)
         took = core.now_ns - b.called_ns
+        if b.answer_len > GRPC_PREFIX and b.answer[0] == 1:
+            inflate_answer(core, b)
         if plain_ok(b):
             backend.good_calls += 1
             backend.latency_ns += (took - backend.latency_ns) // 8
@@ -173,6 +176,9 @@ cdef void sweep_list(Core* core, Backend* backend, Batch* b, bint others) noexce
     if b.deadline_ns <= core.now_ns:
         expire(core, b)
         b = compacted(core, b)
+    elif budget_ratio(&core.pool) >= core.soft_ratio:
+        drop_gone(core, b)
+        b = compacted(core, b)
     if b == NULL:
         return
     if others and stuck(core, b):
@@ -191,6 +197,9 @@ cdef void sweep_backend(Core* core, Backend* backend) noexcept nogil:
         next = b.next
         if b.deadline_ns <= core.now_ns and expire(core, b) == 0 and b.conn != NULL:
             client_cancel(b.conn, b)
+        elif core.may_duplicate and others and not b.parts[0].rerouted and b.deadline_ns != INT64_MAX and (
+                core.now_ns - b.called_ns > (b.deadline_ns - b.called_ns) // 2):
+            hand_on(core, b)
         b = next
     for signal in range(4):
         b = backend.pending[signal]

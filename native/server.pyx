@@ -68,7 +68,7 @@ cdef int on_header(nghttp2_session* s, const nghttp2_frame* f, const uint8_t* na
     r = c.open                        # the newest stream is the one whose header block is being read
     if r == NULL or r.stream != f.hd.stream_id:
         return 0
-    if namelen == 5 and name[1] == c'p':
+    if namelen == 5 and memcmp(name, b":path", 5) == 0:
         r.signal = signal_of(v, n)
     elif namelen == 12 and memcmp(name, b"grpc-timeout", 12) == 0:
         t = timeout_ns(v, n)
@@ -81,7 +81,7 @@ cdef int on_header(nghttp2_session* s, const nghttp2_frame* f, const uint8_t* na
             r.status = GRPC_UNIMPLEMENTED
             set_note(r, b"unknown grpc-encoding: gzip and identity are accepted")
     elif namelen == 12 and memcmp(name, b"content-type", 12) == 0:
-        if n < 16 or memcmp(v, b"application/grpc", 16) != 0:
+        if n < 16 or memcmp(v, b"application/grpc", 16) != 0 or n > 16 and v[16] != c'+' and v[16] != c';':
             r.status = GRPC_INVALID_ARGUMENT
             set_note(r, b"content-type must be application/grpc")
     return 0
@@ -175,6 +175,8 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
     cdef Conn* c = <Conn*>user
     cdef Request* r = request_of(c, s, stream)
     cdef size_t booked
+    if r != NULL:
+        r.came_bytes += n
     if r == NULL or r.refusing or r.queued:
         nghttp2_session_consume(s, stream, n)
         return 0
@@ -235,7 +237,7 @@ cdef int on_frame(nghttp2_session* s, const nghttp2_frame* f, void* user) noexce
             if f.hd.flags & NGHTTP2_FLAG_END_STREAM:
                 complete(c, r)
     elif kind == NGHTTP2_PING and f.hd.flags & NGHTTP2_FLAG_ACK:
-        c.ping_open = 0
+        c.ping_open -= c.ping_open > 0
         mark_dirty(c)                 # a draining connection may be done now
     return 0
 
@@ -341,7 +343,7 @@ cdef void server_drain(Conn* c) noexcept nogil:
         c.draining = 1
         nghttp2_submit_shutdown_notice(<nghttp2_session*>c.session)
         nghttp2_submit_ping(<nghttp2_session*>c.session, <uint8_t>NGHTTP2_FLAG_NONE, NULL)
-        c.ping_open = 1
+        c.ping_open += 1              # beside one of keepalive that may be on its way
         c.ping_ns = c.core.now_ns
         mark_dirty(c)
 

@@ -125,8 +125,7 @@ cdef void write_scope(Work* k, const uint8_t* body, const Scope* scope, uint32_t
 cdef void write_resource(Work* k, const Doc* d, const Resource* rs, uint32_t first, uint32_t last) noexcept nogil:
     """The items first .. last of one resource, to whoever owns them."""
     cdef Tables* t = k.t
-    cdef uint32_t i, j, n, a = rs.item0, b = rs.item0 + rs.items, units = 0, kept = 0
-    cdef uint16_t one
+    cdef uint32_t i, j, n, a = rs.item0, b = rs.item0 + rs.items
     cdef Owner* o
     cdef Item* it
     cdef Scope* scope

@@ -108,8 +108,8 @@ class Worker:
         """The supervisor has died: serve on for a while (a new one binds beside us), then go."""
         self._loop.remove_reader(self._control.fileno())
         if not self._draining:
-            self._log.error("the supervisor has gone, the worker drains soon", after_s=GRACE_S)
             self._loop.call_later(GRACE_S, self._drain, self._config.shutdown.drain_timeout_s)
+            self._log.error("the supervisor has gone, the worker drains soon", after_s=GRACE_S)
 
     def _use(self, order: Use, policy_fd: int, config_fd: int) -> None:
         try:
@@ -164,6 +164,7 @@ class Worker:
             queue_age_s=QUEUED_S,
             soft_ratio=limits.soft_memory_ratio,
             queued_ack=delivery.ack is Ack.QUEUED,
+            may_duplicate=delivery.may_duplicate_on_timeout,
             max_streams=limits.streams_per_connection,
             max_connections=max(limits.connections // config.workers, 1),
             max_age_s=receiver.connection_max_age_s or NEVER_S,

@@ -17,6 +17,7 @@ class WorkerCore:
         queue_age_s: float,
         soft_ratio: float,
         queued_ack: bool,
+        may_duplicate: bool,
         batch_wait_s: float,
         pacing_s: float,
         max_streams: int,

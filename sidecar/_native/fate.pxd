@@ -15,5 +15,7 @@ cdef void part_done(Core* core, Batch* b, Part* p, Fate fate, uint8_t status, co
                     uint32_t drop_reason) noexcept nogil
 cdef void batch_done(Core* core, Batch* b, Fate fate, uint8_t status, const char* words, uint32_t retry_after_ms,
                      uint32_t drop_reason) noexcept nogil
+cdef void drop_gone(Core* core, Batch* b) noexcept nogil
+cdef void hand_on(Core* core, Batch* b) noexcept nogil
 cdef void reroute_batch(Core* core, Batch* b) noexcept nogil
 cdef Batch* compacted(Core* core, Batch* b) noexcept nogil

@@ -18,8 +18,8 @@ class LedgerRow(NamedTuple):
 
 class SignalRow(NamedTuple):
     requests: int
-    body_bytes: int
     answered: tuple[int, ...]  # as ANSWERED names them
+    answered_bytes: tuple[int, ...]  # of their bodies
     duration_sum_ns: int
     duration: tuple[int, ...]  # below 2^k us
     batches: int

@@ -29,7 +29,7 @@ class Sample:
         for page in pages:
             for row in page.signals():
                 self.requests += row.requests
-                self.bytes += row.body_bytes
+                self.bytes += sum(row.answered_bytes)
                 self.took = _added(self.took, row.duration)
             for backend in page.backends():
                 items, latency = self.backends.get(backend.key, (0, []))

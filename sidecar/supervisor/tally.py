@@ -52,15 +52,17 @@ def figures_of(pages: Sequence[PageReader]) -> Figures:
     """Requests, refusals, durations and batch sizes of all workers."""
     requests: dict[tuple[int, str], int] = {}
     refused: dict[str, int] = {}
+    refused_bytes: dict[str, int] = {}
     durations: dict[str, Histogram] = {}
     batches = Histogram((), (0,), 0.0)
     for page in pages:
         for row in page.rows():
             requests[row.signal, row.service] = requests.get((row.signal, row.service), 0) + row.requests
         for signal, figures in zip(SIGNALS, page.signals(), strict=True):
-            for name, count in zip(ANSWERED, figures.answered, strict=True):
+            for name, count, size in zip(ANSWERED, figures.answered, figures.answered_bytes, strict=True):
                 if name not in _GOOD and count:
                     refused[name] = refused.get(name, 0) + count
+                    refused_bytes[name] = refused_bytes.get(name, 0) + size
             if sum(figures.duration):
                 one = histogram(figures.duration, 1e-6, figures.duration_sum_ns / 1e9)
                 durations[METHODS[signal]] = joined(durations.get(METHODS[signal]), one)
@@ -72,7 +74,10 @@ def figures_of(pages: Sequence[PageReader]) -> Figures:
             RequestCount(signal=SIGNALS[number], service=service, requests=count)
             for (number, service), count in sorted(requests.items())
         ),
-        errors=tuple(ErrorCount(error_type=name, requests=count) for name, count in sorted(refused.items())),
+        errors=tuple(
+            ErrorCount(error_type=name, requests=count, bytes=refused_bytes[name])
+            for name, count in sorted(refused.items())
+        ),
         duration_s=durations,
         batch_items=batches,
     )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from sidecar.clock import Clock, SystemClock
 from sidecar.model import LogFormat, LogLevel
 from sidecar.telemetry.absent import absent
+from sidecar.telemetry.lasting import LastingStream
 
 # structlog takes rich for its tracebacks where it is installed. Ours are plain, and rich would cost each process 5 MB.
 with absent("rich"):
@@ -76,7 +77,7 @@ def configure(level: LogLevel, form: LogFormat, *, stream: TextIO | None = None,
             *_renderers(form, colors=out.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, LastingStream(out))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

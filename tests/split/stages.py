@@ -74,6 +74,7 @@ class Stages:
             queue_age_s=300,
             soft_ratio=0.8,
             queued_ack=queued,
+            may_duplicate=False,
             batch_wait_s=0.1,
             pacing_s=0,
             max_streams=100,

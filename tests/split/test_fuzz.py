@@ -11,7 +11,7 @@ from tests.split import fuzz
 
 
 def test_random_requests() -> None:
-    """With those of the kernels it is 20,000 cases within a minute."""
+    """Beside the 20,000 of the kernels, which are the first two stages here."""
     assert fuzz.run(5_000, seed=20_261_124) > 10_000
 
 

@@ -69,8 +69,8 @@ def signal_row(
     """The figures of a signal, from single durations and batch sizes."""
     return SignalRow(
         requests=requests,
-        body_bytes=body_bytes,
         answered=tuple((answered or {}).get(name, 0) for name in ANSWERED),
+        answered_bytes=tuple(body_bytes if name == "ok" else 0 for name in ANSWERED),
         duration_sum_ns=sum(took_us) * 1000,
         duration=bucketed(took_us, BUCKETS),
         batches=len(batches),
