@@ -34,14 +34,20 @@ def connect_to_all_workers(gateway: Gateway, stack: ExitStack) -> list[Clients]:
     return made
 
 
+def kill(gateway: Gateway) -> None:
+    """SIGKILL to the first worker."""
+    pid = gateway.status().workers[0].pid
+    assert pid > 0
+    os.kill(pid, signal.SIGKILL)
+
+
 def test_a_worker_of_two_is_killed() -> None:
     with ExitStack() as stack:
         sinks = stack.enter_context(backends(3, always(Answer(delay_s=0.02))))
         gateway = stack.enter_context(Gateway([sink.port for sink in sinks], *TWO))
         generator = stack.enter_context(Generator(gateway.port, spans=10, conns=8, streams=4, rate=200))
         loads = connect_to_all_workers(gateway, stack)
-        victim = gateway.status().workers[0]
-        os.kill(victim.pid, signal.SIGKILL)
+        kill(gateway)
         until(lambda: gateway.status().workers[0].restarts == 1 and gateway.up() == 3, "the worker is back")
         for load in loads:
             until(load.progressed(20), "clients are served")
@@ -104,7 +110,7 @@ def test_queued_loses_nothing_but_what_is_counted() -> None:
         sinks = stack.enter_context(backends(2, always(Answer(delay_s=0.1))))
         gateway = stack.enter_context(Gateway([sink.port for sink in sinks], *TWO, "--ack", "queued"))
         loads = connect_to_all_workers(gateway, stack)
-        os.kill(gateway.status().workers[0].pid, signal.SIGKILL)
+        kill(gateway)
         until(lambda: gateway.status().workers[0].restarts == 1 and gateway.up() == 2, "the worker is back")
         for load in loads:
             until(load.progressed(20), "clients are served")

@@ -18,17 +18,23 @@ def until(holds: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> N
         time.sleep(0.01)
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens."""
+    """A port of 127.0.0.1 on which nobody listens, and that nobody was given here before."""
     while True:
         port = random.randrange(FIRST_PORT, LAST_PORT)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
 
 
 def listens(port: int) -> bool:

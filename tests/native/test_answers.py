@@ -20,6 +20,7 @@ from tests.harness.otlp import counted, spans
 from tests.native.backend import Backend, Call, Script, accept
 from tests.native.node import Node, configured
 from tests.native.patience import until
+from tests.native.peer import framed
 
 QUICK = DeliveryConfig(max_wait_s=1.0, max_retries=2, backoff=BackoffConfig(initial_s=0.01, max_s=0.02))
 NOISE = random.Random(1).randbytes(50)
@@ -243,7 +244,7 @@ async def test_credentials_are_no_fault_of_one_part(merging: Node, backend: Back
 
 @pytest.mark.parametrize(
     "body",
-    [NOISE, b"\0", b"\0\0\0\0\x09abc", b"\1\0\0\0\0", b"\0\0\0\0\x02\x0a\x7f"],
+    [NOISE, b"\0", b"\0\0\0\0\x09abc", b"\1\0\0\0\0", b"\1\0\0\0\x20" + bytes(32), b"\0\0\0\0\x02\x0a\x7f"],
     ids=lambda body: body.hex()[:8],
 )
 async def test_an_answer_that_is_none(node: Node, backend: Backend, body: bytes) -> None:
@@ -252,6 +253,17 @@ async def test_an_answer_that_is_none(node: Node, backend: Backend, body: bytes)
     answer = await (await node.peer()).exported(spans(5))
     assert answer.status == GrpcStatus.OK
     assert node.books() == {"received": 5, "forwarded": 5}
+
+
+@pytest.mark.parametrize("response", [b"", partly(2, "two of them")])
+async def test_an_answer_that_is_compressed(backend: Backend, response: bytes) -> None:
+    """grpc-go, and so the Collector, answers in the encoding of the request."""
+    backend.script = lambda call: call.body(framed(response, gzip=True), GrpcStatus.OK)
+    async with Node(configured([backend], delivery=DeliveryConfig(compression=Compression.GZIP))) as node:
+        answer = await (await node.peer()).exported(spans(5))
+        assert (answer.status, answer.message) == (GrpcStatus.OK, response)
+        [figures] = node.page.backends()
+        assert (sum(figures.latency), figures.failed_calls) == (0 if response else 1, 0)
 
 
 async def test_an_answer_without_a_body(node: Node, backend: Backend) -> None:

@@ -79,14 +79,22 @@ async def test_identity_is_an_encoding(node: Node) -> None:
     assert (await asked(node, TRACES, framed(b""), ("grpc-encoding", "identity")))[0] == GrpcStatus.OK
 
 
-@pytest.mark.parametrize("kind", ["text/html", "application/json", "application/x-protobuf"])
+async def test_metadata_of_a_client(node: Node) -> None:
+    """Names that look like those we read, from not too near."""
+    extra = [("epoch", "1"), ("spans", "2"), ("grpc-timeouts", "1n"), ("grpc-encodings", "x"), ("content-types", "x")]
+    assert (await (await node.peer()).export(spans(1), extra=extra).done()).status == GrpcStatus.OK
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/html", "application/json", "application/x-protobuf", "application/grpc-web", "application/grpcx"]
+)
 async def test_another_content_type(node: Node, kind: str) -> None:
     answer = await (await node.peer()).call(TRACES, framed(spans(1)), kind=kind).done()
     assert answer.status == GrpcStatus.INVALID_ARGUMENT
     assert node.books() == {}
 
 
-@pytest.mark.parametrize("kind", ["application/grpc+proto", "application/grpc"])
+@pytest.mark.parametrize("kind", ["application/grpc+proto", "application/grpc;a=b", "application/grpc"])
 async def test_content_types_of_grpc(node: Node, kind: str) -> None:
     assert (await (await node.peer()).call(TRACES, framed(b""), kind=kind).done()).status == GrpcStatus.OK
 
