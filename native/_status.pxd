@@ -5,6 +5,7 @@ opentelemetry/proto/collector/trace/v1/trace_service.proto (the logs and metrics
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from _prefix cimport write_prefix
 from _wire cimport len_size, write_short
 
 cdef enum:
@@ -115,10 +116,5 @@ cdef inline size_t partial_success(uint8_t* w, uint64_t rejected, const char* wo
     q += head_n
     if n:
         q = write_bytes(q, 0x12, words, <uint32_t>n)
-    body_n = <uint32_t>(q - w - 5)
-    w[0] = 0
-    w[1] = body_n >> 24 & 255
-    w[2] = body_n >> 16 & 255
-    w[3] = body_n >> 8 & 255
-    w[4] = body_n & 255
+    write_prefix(w, False, q - w - 5)
     return q - w

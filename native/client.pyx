@@ -12,6 +12,7 @@ from _nghttp2 cimport *
 from _outcome cimport strdup, strlen, strndup
 from _output cimport output_copy, output_ref
 from _pool cimport pool_get, pool_put
+from _prefix cimport write_prefix
 from _work cimport *
 
 cdef enum:
@@ -195,14 +196,8 @@ cdef bint client_submit(Conn* c, Batch* b) noexcept nogil:
     cdef nghttp2_data_provider provider
     cdef nghttp2_nv* nv = <nghttp2_nv*>b.backend.headers
     cdef int32_t stream
-    cdef size_t n
     b.out_len = b.len if b.gzip_head == NULL else b.out_len
-    n = b.out_len
-    b.prefix[0] = 1 if b.gzip_head != NULL else 0
-    b.prefix[1] = n >> 24 & 255
-    b.prefix[2] = n >> 16 & 255
-    b.prefix[3] = n >> 8 & 255
-    b.prefix[4] = n & 255
+    write_prefix(b.prefix, b.gzip_head != NULL, b.out_len)
     b.promised = b.placed = 0
     b.place_chunk = b.gzip_head if b.gzip_head != NULL else b.head
     b.place_offset = 0

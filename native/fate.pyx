@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from _chunk cimport no_memory, take
 from _ledger cimport DROP_CLIENT_GONE, book_dropped, book_forwarded, book_rejected
 from _outcome cimport request_new, resolved, set_note
+from _prefix cimport write_prefix
 from _tables cimport OWNER_NONE
 from _work cimport *
 from sidecar._native.batch cimport batch_new, batch_release, part_copy, part_move, root_of
@@ -71,11 +72,7 @@ cdef void reroute_part(Core* core, Batch* b, Part* p) noexcept nogil:
     r.body = <uint8_t*>take(core, n, &r.cap)
     r.booked_bytes = r.cap
     r.len = n
-    r.body[0] = 0
-    r.body[1] = p.size >> 24 & 255
-    r.body[2] = p.size >> 16 & 255
-    r.body[3] = p.size >> 8 & 255
-    r.body[4] = p.size & 255
+    write_prefix(r.body, False, p.size)
     part_copy(core, p, r.body + GRPC_PREFIX)
     r.signal = b.signal
     r.judged = 1

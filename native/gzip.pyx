@@ -9,6 +9,7 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 from _chunk cimport chunk_new, give, take
 from _pool cimport budget_give, class_bytes, pool_get, pool_put
+from _prefix cimport write_prefix
 from _work cimport Batch, CHUNK_FIRST, Chunk, Core, GRPC_PREFIX, Request
 
 cdef extern from "libdeflate.h" nogil:
@@ -96,12 +97,7 @@ cdef int inflate_body(Core* core, Request* r) noexcept nogil:
     r.body = buf
     r.cap = cap
     r.len = size
-    size -= GRPC_PREFIX
-    buf[0] = 0
-    buf[1] = size >> 24 & 255
-    buf[2] = size >> 16 & 255
-    buf[3] = size >> 8 & 255
-    buf[4] = size & 255
+    write_prefix(buf, False, size - GRPC_PREFIX)
     return 0
 
 cdef bint inflate_answer(Core* core, Batch* b) noexcept nogil:
@@ -125,11 +121,7 @@ cdef bint inflate_answer(Core* core, Batch* b) noexcept nogil:
     b.answer = buf
     b.answer_cap = cap
     b.answer_len = made + GRPC_PREFIX
-    buf[0] = 0
-    buf[1] = made >> 24 & 255
-    buf[2] = made >> 16 & 255
-    buf[3] = made >> 8 & 255
-    buf[4] = made & 255
+    write_prefix(buf, False, made)
     return True
 
 cdef void deflate_batch(Core* core, Batch* b) noexcept nogil:

@@ -9,6 +9,7 @@ from libc.string cimport memcpy
 from _ledger cimport Page, Row, ledger_row, ledger_service
 from _outcome cimport refuse, request_free, request_new, resolved, turn_away
 from _pool cimport pool_get
+from _prefix cimport read_prefix, write_prefix
 from _tables cimport tables_free, tables_reset
 from _walk cimport MALFORMED, NO_MEMORY, SCANNED, TOO_MANY, Verdict, scan_doc
 from _work cimport (GRPC_INTERNAL, GRPC_INVALID_ARGUMENT, GRPC_PREFIX, GRPC_RESOURCE_EXHAUSTED, SIGNAL_HEALTH, Conn, Core,
@@ -19,13 +20,10 @@ cdef bint scan_body(Tables* t, Request* r, const uint8_t* body, uint32_t n) noex
     """Whether the message is well formed; it is a Doc of the tables then, and has left no trace otherwise."""
     return scan_doc(t, r, body, n) == SCANNED
 
-cdef inline uint32_t size_in(const uint8_t* prefix) noexcept nogil:
-    return (<uint32_t>prefix[1] << 24) | (<uint32_t>prefix[2] << 16) | (<uint32_t>prefix[3] << 8) | prefix[4]
-
 cdef bint unwrap(Core* core, Request* r) noexcept nogil:
     """Whether the body is one gRPC message, inflated by now; the request has ended otherwise."""
     cdef int failed
-    if r.len < GRPC_PREFIX or size_in(r.body) != r.len - GRPC_PREFIX:
+    if r.len < GRPC_PREFIX or read_prefix(r.body) != r.len - GRPC_PREFIX:
         refuse(core, r, GRPC_INVALID_ARGUMENT, b"the body is not one gRPC message")
         return False
     if r.body[0] == 0:
@@ -155,11 +153,7 @@ cdef class Tick:
         if r.body == NULL:
             raise MemoryError
         if skip:
-            r.body[0] = <uint8_t>prefix
-            r.body[1] = <uint8_t>(n >> 24)
-            r.body[2] = <uint8_t>(n >> 16)
-            r.body[3] = <uint8_t>(n >> 8)
-            r.body[4] = <uint8_t>n
+            write_prefix(r.body, prefix, n)
         if n:
             memcpy(r.body + skip, &body[0], n)
         return r

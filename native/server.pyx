@@ -15,6 +15,7 @@ from _ledger cimport OUT_GONE
 from _nghttp2 cimport *
 from _outcome cimport request_free, request_new, resolved, set_note
 from _pool cimport budget_force, budget_ratio, pool_get, pool_put
+from _prefix cimport read_prefix
 from _work cimport *
 from sidecar._native.answer cimport answer_health
 
@@ -94,9 +95,7 @@ cdef void begin_body(Conn* c, Request* r) noexcept nogil:
     elif r.status != GRPC_OK:
         refuse_early(c, r, r.status, NULL)
     elif r.signal != SIGNAL_HEALTH and budget_ratio(&c.core.pool) >= 1.0:
-        r.retryable = 1
-        r.retry_after_ms = c.core.retry_after_ms
-        refuse_early(c, r, GRPC_OK, b"the gateway's memory is used up")
+        turn_away_early(c, r, b"the gateway's memory is used up")
     elif r.signal != SIGNAL_HEALTH:
         partial_begin(c.core, r)
 
@@ -107,6 +106,12 @@ cdef void refuse_early(Conn* c, Request* r, uint8_t status, const char* words) n
     r.status = status
     set_note(r, words)
     resolved(c.core, r)
+
+cdef void turn_away_early(Conn* c, Request* r, const char* words) noexcept nogil:
+    """The same for a passing reason: UNAVAILABLE with RetryInfo."""
+    r.retryable = 1
+    r.retry_after_ms = c.core.retry_after_ms
+    refuse_early(c, r, GRPC_OK, words)
 
 # ------------------------------------------------------------------ bodies
 
@@ -122,7 +127,7 @@ cdef bint append(Core* core, Request* r, const uint8_t* data, size_t n) noexcept
     cdef uint8_t* buf
     if want > r.cap:
         if r.len == 0 and n >= GRPC_PREFIX:
-            told = GRPC_PREFIX + ((<size_t>data[1] << 24) | (<size_t>data[2] << 16) | (<size_t>data[3] << 8) | data[4])
+            told = GRPC_PREFIX + <size_t>read_prefix(data)
             if told > want:
                 want = told if told < TRUSTED_BYTES else TRUSTED_BYTES
                 if want < r.len + n:
@@ -143,14 +148,10 @@ cdef bint append(Core* core, Request* r, const uint8_t* data, size_t n) noexcept
     r.len += n
     return True
 
-cdef inline size_t told_bytes(const Request* r) noexcept nogil:
-    """What the length prefix says of the message, once it is there."""
-    return (<size_t>r.body[1] << 24) | (<size_t>r.body[2] << 16) | (<size_t>r.body[3] << 8) | r.body[4]
-
 cdef bint too_large(Core* core, const Request* r) noexcept nogil:
     if r.len < GRPC_PREFIX:
         return False
-    return told_bytes(r) > core.message_limit_bytes or r.len > core.message_limit_bytes + GRPC_PREFIX
+    return read_prefix(r.body) > core.message_limit_bytes or r.len > core.message_limit_bytes + GRPC_PREFIX
 
 cdef void crowd(Conn* c, Request* r) noexcept nogil:
     """r holds more than before.  Where incomplete bodies hold more than they may, first those are put off that come too
@@ -159,15 +160,13 @@ cdef void crowd(Conn* c, Request* r) noexcept nogil:
     while core.partial_bytes > core.partial_limit_bytes and core.partials != r and core.partials.deadline_ns <= core.now_ns:
         put_off(core.partials)
     if (core.partial_bytes > core.partial_limit_bytes and core.partials != r
-            and (r.len < GRPC_PREFIX or r.len < GRPC_PREFIX + told_bytes(r))):
+            and (r.len < GRPC_PREFIX or r.len < GRPC_PREFIX + <size_t>read_prefix(r.body))):
         put_off(r)
 
 cdef void put_off(Request* r) noexcept nogil:
     """UNAVAILABLE, before the body is complete."""
     cdef Conn* c = r.conn
-    r.retryable = 1
-    r.retry_after_ms = c.core.retry_after_ms
-    refuse_early(c, r, GRPC_OK, b"the gateway's memory is full of incomplete requests")
+    turn_away_early(c, r, b"the gateway's memory is full of incomplete requests")
     pay(c, r)
 
 cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const uint8_t* data, size_t n,
@@ -183,9 +182,7 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
     booked = r.booked_bytes
     if not append(c.core, r, data, n):
         nghttp2_session_consume(s, stream, n)
-        r.retryable = 1
-        r.retry_after_ms = c.core.retry_after_ms
-        refuse_early(c, r, GRPC_OK, b"out of memory")
+        turn_away_early(c, r, b"out of memory")
         return 0
     r.owed_bytes += n
     if r.len - n < GRPC_PREFIX and too_large(c.core, r) or r.len > c.core.message_limit_bytes + GRPC_PREFIX:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar, NamedTuple, Self
@@ -113,6 +114,16 @@ class PortTaken(SpangateError):
             f"cannot listen on {address}: {reason}",
             f"stop what holds it (`ss -ltnp`), or set another `{setting}`",
         )
+
+    @classmethod
+    def because(cls, address: str, error: OSError, *, setting: str = "listen") -> Self:
+        """With what the system or the resolver says of it.
+
+        A resolver's errors have negative numbers and their own text; Python wraps those of the system in a sentence.
+        """
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+        return cls(address, reason.lower(), setting=setting)
 
 
 class NoBackend(SpangateError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +34,7 @@ class AdminServer:
         try:
             sockets = await _bound(self._listen)
         except OSError as error:
-            raise PortTaken(str(self._listen), _reason(error), setting="admin.listen") from None
+            raise PortTaken.because(str(self._listen), error, setting="admin.listen") from None
         self._serving = asyncio.create_task(self._server.serve(sockets))
         bound = Endpoint(self._listen.host, sockets[0].getsockname()[1])
         log.logger("admin").info("admin listens", address=str(bound))
@@ -88,9 +87,3 @@ async def _bound(listen: Endpoint) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
-
-
-def _reason(error: OSError) -> str:
-    """A resolver's errors have negative numbers and their own text; Python wraps those of the system in a sentence."""
-    number = error.errno or 0
-    return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()

@@ -12,7 +12,6 @@ import errno
 import os
 import random
 import socket
-from collections.abc import Callable
 
 from sidecar._native.engine import Engine
 from sidecar.model import Endpoint
@@ -38,7 +37,6 @@ class Connector:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._log = log.logger("deliver").bind(backend=str(address))
-        self.on_change: Callable[[], None] = lambda: None
 
     def dial(self) -> None:
         """Begin to connect, now."""

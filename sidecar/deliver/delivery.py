@@ -11,7 +11,6 @@ from sidecar._native.backends import Backends
 from sidecar._native.core import WorkerCore
 from sidecar._native.engine import BACKEND_GOAWAY, BACKEND_LOST, BACKEND_REFUSED, BACKEND_UP, Engine
 from sidecar._native.outbox import Outbox
-from sidecar._native.rendezvous import identity_key
 from sidecar.clock import Clock
 from sidecar.config.schema import BackendConfig, GatewayConfig
 from sidecar.deliver.breaker import Breaker, State
@@ -19,6 +18,7 @@ from sidecar.deliver.connector import Connector
 from sidecar.deliver.failure import Failure
 from sidecar.deliver.verdict import Act, Verdict, judge
 from sidecar.model import Ack, Compression, Endpoint
+from sidecar.routing.view import key_of_address
 from sidecar.telemetry import log
 
 UNMERGED_S: Final = 60.0
@@ -82,7 +82,7 @@ class Delivery:
         compression = self._config.compression_of(config)
         self._backends.add(
             slot,
-            identity_key(str(config.address).lower().encode()),
+            key_of_address(config.address),
             self._headers(config),
             gzip=compression is Compression.GZIP,
             max_in_flight=self._config.delivery.max_in_flight,

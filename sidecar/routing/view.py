@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sidecar._native import rendezvous
+from sidecar.model import Endpoint
 from sidecar.ports import Member
 
 WEIGHT_STEP = 1 / 256
@@ -24,7 +25,12 @@ def quantised(weight: float) -> float:
 
 def key_of(member: Member) -> int:
     """The member's identity in the hash: its address, whatever it is called and wherever it is listed."""
-    return rendezvous.identity_key(str(member.address).lower().encode())
+    return key_of_address(member.address)
+
+
+def key_of_address(address: Endpoint) -> int:
+    """The identity of whoever listens there, in the hash and in the workers' figures."""
+    return rendezvous.identity_key(str(address).lower().encode())
 
 
 class View(msgspec.Struct, frozen=True):

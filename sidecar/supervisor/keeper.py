@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from sidecar._native.ledger import PageReader, page_bytes
@@ -64,14 +64,12 @@ class Budget:
 
 
 class Keeper:
-    """One worker. `changed` is called when it has applied a policy, died or drained."""
+    """One worker."""
 
     def __init__(self, index: int, version: str, budget: Budget, listeners: Sequence[int], shelf: Shelf) -> None:
         self.index = index
         self.restarts = 0
         self.generation = 0
-        self.refused = ""
-        """Why the newest policy is not in use."""
         self._version = version
         self._budget = budget
         self._listeners = list(listeners)
@@ -87,7 +85,6 @@ class Keeper:
         self._crashes = 0
         self._life: asyncio.Task[None] | None = None
         self._log = log.logger("supervisor").bind(worker=index)
-        self.changed: Callable[[], None] = lambda: None
 
     # ---- what it is
 
@@ -190,7 +187,6 @@ class Keeper:
         self._process = None
         self.generation = 0
         self._close_books(code)
-        self.changed()
 
     def _close_books(self, code: int) -> None:
         lost, taken = self.page.bury()
@@ -216,16 +212,13 @@ class Keeper:
             match report:
                 case Applied(generation):
                     self.generation = generation
-                    self.refused = ""
                 case Refused(generation, reason):
-                    self.refused = reason
                     self._log.error("a worker refuses a policy", generation=generation, reason=reason)
                 case Drained(unsent):
                     self._log.info("a worker has drained", unsent_items=unsent)
                 case None:
                     asyncio.get_running_loop().remove_reader(self._control.fileno())
                     return
-            self.changed()
 
 
 async def _spawned() -> tuple[asyncio.subprocess.Process, socket.socket]:

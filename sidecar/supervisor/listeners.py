@@ -7,7 +7,6 @@ gateways share a port without a word, an address is first tried without it.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Sequence
 from typing import cast
@@ -58,9 +57,7 @@ class Listeners:
                 sock.bind(where)
                 sock.listen(BACKLOG)
         except OSError as error:
-            number = error.errno or 0
-            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-            raise PortTaken(str(address), reason.lower()) from None
+            raise PortTaken.because(str(address), error) from None
         self.bound.append(Endpoint(address.host, port))
 
 

@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from sidecar.admin.server import AdminServer, _bound, _reason
+from sidecar.admin.server import AdminServer, _bound
 from sidecar.errors import Exit, PortTaken
 from sidecar.model import Endpoint
 from tests.admin.fake_gateway import FakeGateway
@@ -135,7 +135,8 @@ async def test_an_address_that_is_not_ours() -> None:
 
 
 def test_a_name_that_nobody_knows_is_told_in_the_words_of_the_resolver() -> None:
-    assert _reason(socket.gaierror(socket.EAI_NONAME, "Name or service not known")) == "name or service not known"
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert PortTaken.because("nobody:1", unknown).message == "cannot listen on nobody:1: name or service not known"
 
 
 async def test_every_address_of_a_name_is_listened_at_or_none(monkeypatch: pytest.MonkeyPatch, taken: Endpoint) -> None:
