@@ -80,7 +80,8 @@ class Connector:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.dial)
 
     def _dialed(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+        if self._task is task:
+            self._task = None
         if task.cancelled():
             return
         error = task.exception()
@@ -92,6 +93,7 @@ class Connector:
     async def _dial(self) -> None:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+        self._task = None  # nothing below waits, and once the engine has the socket the next dial may be asked for
         family, kind, protocol, _, address = found[self._fails % len(found)]
         sock = socket.socket(family, kind, protocol)
         try:

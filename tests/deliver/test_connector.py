@@ -271,3 +271,19 @@ async def test_after_close_nothing_begins(bench: Bench) -> None:
     bench.connector.refused("connection refused")
     assert bench.connector._task is None
     assert bench.timers.delays_s == []
+
+
+async def test_a_dial_that_is_asked_for_before_the_last_one_is_put_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy loop a timer may fire between the end of a dial and the callback that follows it."""
+    hand_over = bench.engine.connect
+
+    def lost_at_once(slot: int, fd: int) -> None:
+        hand_over(slot, fd)
+        if len(bench.engine.taken) == 1:
+            bench.connector.dial()
+
+    monkeypatch.setattr(bench.engine, "connect", lost_at_once)
+    bench.connector.dial()
+    await bench.connected(2)
