@@ -16,7 +16,7 @@ from tests.kernels import oracle
 from tests.kernels.check import edited
 from tests.kernels.oracle import Found
 from tests.kernels.otlp import ITEM_BAD_ID, OWNER_REJECTED, REQUESTS
-from tests.kernels.wire import field
+from tests.kernels.wire import MalformedError, field
 from tests.split.stages import Limits, Written
 
 OWNER_LAST = 0xFFF0
@@ -104,7 +104,7 @@ class Judge:
     def _check_part(self, part: PartRow, rest: list[Sent]) -> list[Sent]:
         """Takes what the part has from the items that are still to come."""
         assert rest, "a part of nothing"
-        found, body = oracle.scan(self.signal, part.body), self.bodies[rest[0].doc]
+        body, found = self.bodies[rest[0].doc], self._scanned(part.body)
         got = [
             (joined(part.body, resource.frags), joined(part.body, scope.frags), part.body[item.off : item.end])
             for resource in found.resources
@@ -116,9 +116,16 @@ class Judge:
         assert {sent.doc for sent in mine} == {rest[0].doc}, "a part of two requests"
         assert joined(part.body, found.frags) == rest[0].request
         self._check_counts(part, mine)
+        assert not any(resource.dropped for resource in found.resources), "scopes of field 1000"
         if part.body != body:
             self._check_envelopes(part, found, body, self.found[rest[0].doc])
         return rest[len(got) :]
+
+    def _scanned(self, body: bytes) -> Found:
+        try:
+            return oracle.scan(self.signal, body)
+        except MalformedError as error:
+            raise AssertionError("a part that is no message") from error
 
     def _check_counts(self, part: PartRow, mine: Sequence[Sent]) -> None:
         assert part.items == sum(sent.units for sent in mine)
@@ -135,7 +142,6 @@ class Judge:
         copies = {body[resource.off : resource.end] for resource in before.resources}
         for resource in found.resources:
             if part.body[resource.off : resource.end] not in copies:
-                assert not resource.dropped, "scopes of field 1000"
                 assert resource.scopes, "a resource without scopes"
                 assert all(scope.items for scope in resource.scopes), "a scope without items"
 
