@@ -17,9 +17,10 @@ LABEL org.opencontainers.image.title="Spangate" \
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libnghttp2-14 libdeflate0 libisal2 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin spangate
+    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin spangate \
+    && install --directory --owner=10001 --mode=0700 /var/lib/spangate
 COPY --from=build /opt/spangate /opt/spangate
-ENV PATH=/opt/spangate/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/spangate/bin:$PATH PYTHONUNBUFFERED=1 XDG_STATE_HOME=/var/lib
 USER 10001
 EXPOSE 4317
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

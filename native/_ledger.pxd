@@ -2,7 +2,7 @@
 
 One writer, many readers.  A row's identity
 
-    received = forwarded + sampled_out + rejected + sum(dropped) + in_flight
+    received = forwarded + sum(sampled_out) + rejected + sum(dropped) + in_flight
 
 holds at any instant for a reader: all words of one change are written inside one odd sequence number (a seqlock per
 row), and in_flight is counted like the others, never derived.  The page outlives the worker, so that the supervisor
@@ -17,11 +17,20 @@ cdef enum:
     SIGNALS = 4
     SERVICES = 1001           # id 0 is "_other"
     NAME_BYTES = 256
-    MAX_BACKENDS = 1024
+    MAX_BACKENDS = 1024       # owners
+    BACKEND_ROWS = 1153       # and as many as change at a time; the last one is for all that have none of their own
     DURATION_BUCKETS = 28     # bucket k counts durations below 2^k microseconds
     SIZE_BUCKETS = 24         # bucket k counts batches of fewer than 2^k items
     INTERN_SLOTS = 4096
+    ARRIVED = 16              # probabilities that are told apart
     PAGE_MAGIC = 0x53504731   # "SPG1"
+
+cdef enum:                    # Cause: whose threshold is the highest of those that an item has failed
+    CAUSE_RATE = 0            # the rate of its service
+    CAUSE_LIMIT = 1
+    CAUSE_SHED = 2
+    CAUSE_UPSTREAM = 3        # the one that it came with
+    CAUSES = 4
 
 cdef enum:                    # why something is dropped
     DROP_CLIENT_GONE = 0      # nobody waits for an answer any more and memory is short, or its last try failed
@@ -30,7 +39,7 @@ cdef enum:                    # why something is dropped
     DROP_EXPIRED = 3          # `ack: queued`: out of time
     DROP_SHUTDOWN = 4         # the drain ran out of time
     DROP_WORKER_CRASH = 5
-    DROP_REASONS = 8
+    DROP_REASONS = 6
 
 cdef enum:                    # how a request was answered
     OUT_OK = 0
@@ -48,11 +57,16 @@ cdef struct Row:
     uint64_t received
     uint64_t in_flight
     uint64_t forwarded
-    uint64_t sampled_out
+    uint64_t sampled_out[4]   # by Cause
     uint64_t rejected
-    uint64_t dropped[8]
+    uint64_t dropped[6]
     uint64_t requests         # Resource* messages that named the service: mostly one a request
-    uint64_t spare
+
+cdef struct ServiceFigures:   # of the spans of a service, beside its row; each word is read for itself
+    uint64_t errors           # received with an error status
+    uint64_t kept             # by sampling, whatever became of them
+    uint64_t kept_bytes       # a resource that is kept in part counts in proportion
+    uint64_t arrived[16]      # [k - 1]: received with a th, when their probability was about 2^-k; the last and rarer
 
 cdef struct SignalFigures:
     uint64_t requests
@@ -94,7 +108,10 @@ cdef struct WorkerFigures:
     uint64_t live_buffers
     uint64_t live_bytes
     uint64_t detoured         # items sent to the next owner of their slot, their own being down here
-    uint64_t spare[4]
+    uint64_t over_limit       # items of requests that were refused because a limit was used up
+    uint64_t fell_back        # items kept in the own region, nobody of the one that a rule names being up
+    uint64_t split_by_rules   # items that a routing rule parts from others of their trace
+    uint64_t spare
 
 cdef struct Page:
     uint64_t magic
@@ -107,14 +124,16 @@ cdef struct Page:
     uint64_t state            # the supervisor's and the worker's: see worker.py
     WorkerFigures worker
     SignalFigures signals[4]
-    BackendFigures backends[1024]
+    BackendFigures backends[1153] # [BACKEND_ROWS]
     char names[1001][256]
     Row rows[4004]            # [signal][service]
+    ServiceFigures spans[1001]
 
 cdef struct Ledger:
     Page* page
     uint64_t hashes[1001]
     uint16_t slots[4096]      # open addressing; 0 = free
+    uint64_t in_flight        # items, of all rows
 
 cdef inline Row* ledger_row(Ledger* ledger, uint32_t signal, uint32_t service) noexcept nogil:
     return &ledger.page.rows[signal * SERVICES + service]
@@ -126,17 +145,36 @@ cdef inline void row_begin(Row* row) noexcept nogil:
 cdef inline void row_end(Row* row) noexcept nogil:
     store_release(&row.seq, row.seq + 1)
 
-cdef inline void book_received(Ledger* ledger, uint32_t signal, uint32_t service, uint64_t n, uint64_t sampled_out,
-                               uint64_t rejected) noexcept nogil:
-    """n items came in; of these some are dealt with at once, the rest is in flight."""
+cdef inline uint64_t row_sampled_out(const Row* row) noexcept nogil:
+    """Whatever the cause."""
+    return row.sampled_out[0] + row.sampled_out[1] + row.sampled_out[2] + row.sampled_out[3]
+
+cdef inline void book_kept(Ledger* ledger, uint32_t signal, uint32_t service, uint64_t n) noexcept nogil:
+    """n items came in, and all are in flight."""
     cdef Row* row = ledger_row(ledger, signal, service)
     row_begin(row)
     row.requests += 1
     row.received += n
-    row.sampled_out += sampled_out
-    row.rejected += rejected
-    row.in_flight += n - sampled_out - rejected
+    row.in_flight += n
     row_end(row)
+    ledger.in_flight += n
+
+cdef inline uint64_t book_received(Ledger* ledger, uint32_t signal, uint32_t service, uint64_t n,
+                                   const uint64_t* sampled_out, uint64_t rejected) noexcept nogil:
+    """n items came in; some are dealt with at once (sampled_out: by Cause), the rest is in flight: its number."""
+    cdef Row* row = ledger_row(ledger, signal, service)
+    cdef uint64_t left = n - rejected - sampled_out[0] - sampled_out[1] - sampled_out[2] - sampled_out[3]
+    cdef int k
+    row_begin(row)
+    row.requests += 1
+    row.received += n
+    row.rejected += rejected
+    for k in range(CAUSES):
+        row.sampled_out[k] += sampled_out[k]
+    row.in_flight += left
+    row_end(row)
+    ledger.in_flight += left
+    return left
 
 cdef inline void book_forwarded(Ledger* ledger, uint32_t signal, uint32_t service, uint64_t n) noexcept nogil:
     cdef Row* row = ledger_row(ledger, signal, service)
@@ -144,6 +182,7 @@ cdef inline void book_forwarded(Ledger* ledger, uint32_t signal, uint32_t servic
     row.in_flight -= n
     row.forwarded += n
     row_end(row)
+    ledger.in_flight -= n
 
 cdef inline void book_rejected(Ledger* ledger, uint32_t signal, uint32_t service, uint64_t n) noexcept nogil:
     cdef Row* row = ledger_row(ledger, signal, service)
@@ -151,6 +190,7 @@ cdef inline void book_rejected(Ledger* ledger, uint32_t signal, uint32_t service
     row.in_flight -= n
     row.rejected += n
     row_end(row)
+    ledger.in_flight -= n
 
 cdef inline void book_dropped(Ledger* ledger, uint32_t signal, uint32_t service, uint64_t n,
                               uint32_t reason) noexcept nogil:
@@ -159,6 +199,7 @@ cdef inline void book_dropped(Ledger* ledger, uint32_t signal, uint32_t service,
     row.in_flight -= n
     row.dropped[reason] += n
     row_end(row)
+    ledger.in_flight -= n
 
 cdef inline uint32_t ledger_service(Ledger* ledger, const uint8_t* name, size_t n) noexcept nogil:
     """The id of a service name, given out at first sight; 0 ("_other") when 1,000 names are known already.

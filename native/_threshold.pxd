@@ -12,8 +12,13 @@ cdef enum:
 
 cdef extern from * nogil:
     """
+    #include <stdint.h>
     #define SG_RANDOM_END (1ull << 56)
+    #define SG_ROOT_HALF 0xb504f333f9de6484ull   /* floor(2^64 / sqrt(2)) */
+    static inline uint32_t sg_leading_zeros(uint64_t v) { return (uint32_t)__builtin_clzll(v); }
     """
+    const uint64_t ROOT_HALF "SG_ROOT_HALF"
+    uint32_t leading_zeros "sg_leading_zeros"(uint64_t v)      # of v > 0
     const uint64_t RANDOM_END "SG_RANDOM_END"   # one more than the highest R
 
 cdef inline uint64_t probability_threshold(double p, int precision) noexcept nogil:
@@ -47,6 +52,12 @@ cdef inline uint64_t raised(uint64_t t, uint64_t by, int precision) noexcept nog
     r = probability_threshold(<double>(RANDOM_END - t) / <double>RANDOM_END * <double>(RANDOM_END - by)
                               / <double>RANDOM_END, precision)
     return r if r > t else t
+
+cdef inline uint32_t halvings(uint64_t t) noexcept nogil:
+    """k of the power 2^-k that is next to the probability of T < 2^56, in ratio: -log2 of it, rounded."""
+    cdef uint64_t q = RANDOM_END - t
+    cdef uint32_t zeros = leading_zeros(q)
+    return zeros - 7 - (1 if q << zeros > ROOT_HALF else 0)
 
 cdef inline uint32_t write_threshold(uint8_t* w, uint64_t t) noexcept nogil:
     """T as th has it: hex without trailing zeros, at most 14 digits; their number."""

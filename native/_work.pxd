@@ -64,6 +64,7 @@ cdef struct Request:
     size_t came_bytes         # received of the body, kept or not
     size_t owed_bytes         # received, flow-control credit not yet given back
     size_t booked_bytes       # of the gateway's budget
+    size_t held_bytes         # that count for its connection's share
     int64_t arrived_ns
     int64_t deadline_ns       # monotonic; the budget of every part
     # what became of it
@@ -198,6 +199,7 @@ cdef struct Conn:
     uint8_t closing           # an Ending, or 0
     uint8_t ping_open         # PINGs that are not answered yet
     uint8_t settled           # the peer's SETTINGS have come
+    uint8_t announced         # its backend was said to be up
     uint8_t eof               # the peer has closed its side
     void* session             # nghttp2_session*
     Core* core
@@ -218,7 +220,7 @@ cdef struct Conn:
     # server side
     Request* open
     uint32_t nopen
-    size_t owed_bytes         # credit of the connection window held back
+    size_t held_bytes         # of requests that are open, see _share.pxd
     uint32_t resets           # RST_STREAM received, decays
     uint32_t idle_frames      # frames that carry no work, decays
     size_t header_bytes       # of the header block being received
@@ -262,6 +264,7 @@ cdef struct Core:
     size_t partial_limit_bytes  # for incomplete bodies all together; the oldest may go beyond
     size_t batch_limit_bytes
     uint32_t batch_limit_items
+    uint64_t items_limit      # that may be in flight; 0 = as many as come
     int64_t batch_wait_ns     # the longest that a part gathers while all calls are in use
     int64_t pacing_ns         # least time between two rounds of small calls; 0 = none
     int64_t dispatched_ns     # when the last round was
@@ -282,6 +285,7 @@ cdef struct Core:
     int64_t stall_ns          # open calls and silence for so long: ask the backend for a sign of life
     uint32_t max_connections
     uint32_t nservers
+    uint32_t nactive          # of them have requests open
     uint64_t rng
 
 cdef inline void list_push(BatchList* l, Batch* b) noexcept nogil:

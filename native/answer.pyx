@@ -1,7 +1,8 @@
 """Answers of the server side: what the outcomes of a request's parts add up to, as gRPC says it.
 
 The delivery contract: any part that failed for a passing reason -> UNAVAILABLE with RetryInfo; else some items refused
-for good -> OK with partial_success; everything refused -> its status; else OK with an empty message.
+for good -> OK with partial_success; everything refused -> its status; else OK with an empty message, or with the warning
+of a backend (OTLP: partial_success that rejects nothing).
 """
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -11,7 +12,8 @@ from _ledger cimport (DURATION_BUCKETS, OUT_GONE, OUT_INVALID, OUT_OK, OUT_OTHER
 from _nghttp2 cimport *
 from _outcome cimport release_body, request_free, strlen
 from _pool cimport pool_get
-from _status cimport STATUS_MESSAGE_MAX, partial_success, percent_encode, retry_details
+from _status cimport (RETRY_INFO_MAX, STATUS_MESSAGE_MAX, base64, partial_success, percent_encode, retry_details,
+                      retry_info)
 from _work cimport *
 
 cdef nghttp2_nv ANSWER_HEADERS[2]
@@ -67,6 +69,8 @@ cdef void answer_error(Conn* c, Request* r, uint8_t status) noexcept nogil:
     cdef nghttp2_nv nv[6]
     cdef uint8_t message[1800]
     cdef uint8_t details[2048]
+    cdef uint8_t raw[RETRY_INFO_MAX]
+    cdef uint8_t info[2 * RETRY_INFO_MAX]
     cdef uint8_t code[4]
     cdef const char* words = words_of(r)
     cdef size_t n = strlen(words)
@@ -90,7 +94,11 @@ cdef void answer_error(Conn* c, Request* r, uint8_t status) noexcept nogil:
         nv[4].value = details
         nv[4].valuelen = retry_details(details, status, words, n, r.retry_after_ms)
         nv[4].flags = 0
-        count = 5
+        nv_const(&nv[5], b"google.rpc.retryinfo-bin", b"")   # where the SDK of Python looks
+        nv[5].value = info
+        nv[5].valuelen = base64(info, raw, retry_info(raw, r.retry_after_ms))
+        nv[5].flags = 0
+        count = 6
     elif status == GRPC_UNIMPLEMENTED:
         nv_const(&nv[4], b"grpc-accept-encoding", b"identity,gzip")
         count = 5
@@ -106,6 +114,13 @@ cdef uint32_t answer(Conn* c, Request* r) noexcept nogil:
     if r.retryable:
         answer_error(c, r, GRPC_UNAVAILABLE)
         return OUT_UNAVAILABLE
+    if r.refused_items == 0 and r.status == GRPC_OK and r.note != NULL:
+        words = words_of(r)
+        n = strlen(words)
+        if own_buffer(c.core, r, n + 64):
+            r.len = partial_success(r.body, 0, words, n)
+            answer_body(c, r)
+            return OUT_OK
     if r.refused_items == 0 and r.status == GRPC_OK:
         provider.source.ptr = NULL
         provider.read_callback = read_ok

@@ -7,6 +7,7 @@ from _tables cimport OWNER_NONE
 from _work cimport Backend, Batch, Conn, Core, set_owner_up
 from sidecar._native.batch cimport batch_free
 from sidecar._native.client cimport free_headers, set_headers
+from sidecar._native.fate cimport figures_of
 
 cdef Backend* find_backend(Core* core, uint32_t slot) noexcept nogil:
     cdef Backend* backend = core.backends
@@ -19,7 +20,7 @@ cdef Backend* find_backend(Core* core, uint32_t slot) noexcept nogil:
 cdef void set_backend_up(Core* core, Backend* backend, bint up) noexcept nogil:
     """Whether new parts may go to it: seen by the next assign."""
     backend.up = up
-    core.ledger.page.backends[backend.slot].up = up
+    figures_of(core, backend).up = up
     if backend.owner != OWNER_NONE:
         set_owner_up(core, backend.owner, up)
 
@@ -28,7 +29,9 @@ cdef bint at_rest(const Backend* backend) noexcept nogil:
     return backend.queued_bytes == 0 and backend.called.head == NULL and backend.waiting.head == NULL
 
 cdef class Backends:
-    """The set of backends.  A slot names one for its whole life (and its row in the figures); owner numbers change with each policy."""
+    """The set of backends.  A slot names one for its whole life (and its row in the figures); owner numbers change with each
+    policy.  Slots from the last row on share it: theirs are backends that are never connected.
+    """
 
     def __cinit__(self, WorkerCore core):
         self.owner = core
@@ -39,7 +42,7 @@ cdef class Backends:
         """A new backend; headers are the request headers in order, the third one is :path."""
         cdef Backend* backend
         cdef BackendFigures* figures
-        if slot >= MAX_BACKENDS or find_backend(self.core, slot) != NULL:
+        if slot > 0xffff or find_backend(self.core, slot) != NULL:
             raise ValueError(f"slot {slot} is taken or out of range")
         backend = <Backend*>calloc(1, sizeof(Backend))
         if backend == NULL:
@@ -51,7 +54,7 @@ cdef class Backends:
         backend.max_in_flight = max_in_flight
         backend.queue_limit_bytes = queue_limit_bytes
         backend.message_limit_bytes = message_limit_bytes
-        figures = &self.core.ledger.page.backends[slot]
+        figures = figures_of(self.core, backend)
         if figures.key != key:
             memset(figures, 0, sizeof(BackendFigures))
             figures.key = key
@@ -127,7 +130,7 @@ cdef class Backends:
             if backend.pending[signal] != NULL:
                 batch_free(self.core, backend.pending[signal])
         link[0] = backend.next
-        memset(&self.core.ledger.page.backends[slot], 0, sizeof(BackendFigures))
+        memset(figures_of(self.core, backend), 0, sizeof(BackendFigures))
         free_headers(backend)
         free(backend)
 
@@ -149,7 +152,7 @@ cdef class Backends:
         cdef Backend* backend = self.core.backends
         cdef BackendFigures* figures
         while backend != NULL:
-            figures = &self.core.ledger.page.backends[backend.slot]
+            figures = figures_of(self.core, backend)
             figures.queued_bytes = backend.queued_bytes
             figures.in_flight = backend.in_flight
             figures.latency_ns = backend.latency_ns

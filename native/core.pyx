@@ -5,10 +5,9 @@ Made first and handed to Tick, Outbox and Engine, which keep it alive.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
-from _atomic cimport load_acquire, store_release
+from _atomic cimport store_release
 from _hash cimport hash_bytes
-from _ledger cimport (BackendFigures, DROP_REASONS, INTERN_SLOTS, Ledger, NAME_BYTES, PAGE_MAGIC, Page, Row, SERVICES,
-                      ledger_row, ledger_service)
+from _ledger cimport INTERN_SLOTS, Ledger, PAGE_MAGIC, Page
 from _pool cimport pool_drain
 from _posix cimport monotonic_ns
 from _work cimport Core, Output
@@ -70,13 +69,14 @@ cdef class WorkerCore:
                   double max_wait_s, double margin_s, double queue_age_s, double soft_ratio, bint queued_ack, bint may_duplicate,
                   uint32_t max_streams, uint32_t max_connections, double max_age_s, double max_age_grace_s, double keepalive_s,
                   double keepalive_timeout_s, double stall_s, double retry_after_s,
-                  size_t partial_limit_bytes=<size_t>-1):
+                  size_t partial_limit_bytes=<size_t>-1, uint64_t items_limit=0):
         """Limits and habits; may be called again at a tick boundary."""
         cdef Core* c = self.c
         c.message_limit_bytes = message_limit_bytes
         c.partial_limit_bytes = partial_limit_bytes
         c.batch_limit_bytes = batch_limit_bytes
         c.batch_limit_items = batch_limit_items
+        c.items_limit = items_limit
         c.batch_wait_ns = <int64_t>(batch_wait_s * 1e9)
         c.pacing_ns = <int64_t>(pacing_s * 1e9)
         c.max_wait_ns = <int64_t>(max_wait_s * 1e9)
@@ -93,6 +93,30 @@ cdef class WorkerCore:
         c.keepalive_timeout_ns = <int64_t>(keepalive_timeout_s * 1e9)
         c.stall_ns = <int64_t>(stall_s * 1e9)
         c.retry_after_ms = <uint32_t>(retry_after_s * 1000)
+
+    def services(self, uint32_t first=0):
+        """Names of the ledger's services from an id on, as the page shows them."""
+        cdef Page* page = self.c.ledger.page
+        return [(<bytes>page.names[i]).decode("utf-8", "replace") for i in range(first, <uint32_t>page.services)]
+
+    def on_services(self, met):
+        """Calls met(first, names) at the end of every scan that has met new services; they have the ids from `first` on.
+
+        Those that are known already are left to the caller.
+        """
+        self.met = met
+        self.told = self.c.ledger.page.services
+
+    cdef int tell(self) except -1:
+        cdef uint32_t first = <uint32_t>self.told
+        self.told = self.c.ledger.page.services
+        if self.met is not None:
+            self.met(first, self.services(first))
+        return 0
+
+    def at(self, int64_t now_ns):
+        """Sets the clock that the kernels go by, as the engine does at each turn; for tests."""
+        self.c.now_ns = now_ns
 
     def memory(self):
         """(buffers handed out, their bytes, spare bytes): a worker at rest has none handed out but its sessions'."""

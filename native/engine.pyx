@@ -19,9 +19,11 @@ from sidecar._native.backends cimport find_backend, set_backend_up
 from sidecar._native.batch cimport release_parked
 from sidecar._native.client cimport client_close, client_feed, client_open
 from sidecar._native.core cimport WorkerCore
-from sidecar._native.outbox cimport ROUND_DUE, dispatch, dispatch_turn, settle, sweep, under_way
+from sidecar._native.deadlines cimport sweep, under_way
+from sidecar._native.fate cimport figures_of
+from sidecar._native.outbox cimport ROUND_DUE, dispatch, dispatch_turn, settle
 from sidecar._native.scan cimport Tick
-from sidecar._native.server cimport server_close, server_drain, server_feed, server_open, server_relieve
+from sidecar._native.server cimport server_close, server_drain, server_eof, server_feed, server_open, server_relieve
 from sidecar._native.sockets cimport conn_new, flush_dirty, set_no_delay, watch
 
 cdef enum:
@@ -164,8 +166,7 @@ cdef class Engine:
                 self.reap()
                 settle(core)
             if not self.fast and under_way(core):
-                self.fast = True
-                self.set_timer(SWEEP_NS)
+                self.arm(SWEEP_NS)
         return core.failed.head != NULL or self.nevents or core.ready != NULL
 
     def events(self):
@@ -228,14 +229,15 @@ cdef class Engine:
                 used = server_feed(c, self.buffer, n)
             else:
                 used = client_feed(c, self.buffer, n)
-                if c.settled and not c.backend.up and c.backend.conn == c and not c.backend.leaving:
+                if c.settled and not c.announced and c.backend.conn == c and not c.backend.leaving:
+                    c.announced = 1
                     set_backend_up(self.core, c.backend, True)
                     self.event(c.backend.slot, EVENT_UP, 0)
                 if c.draining:
                     mark_dirty(c)     # its last call may have ended
-                if c.draining and c.backend.conn == c:
-                    c.backend.conn = NULL
-                    self.event(c.backend.slot, EVENT_GOAWAY, 0)
+                    if c.backend.conn == c:
+                        c.backend.conn = NULL
+                        self.event(c.backend.slot, EVENT_GOAWAY, 0)
             if used < 0:
                 c.closing = CUT_OFF   # what the session has to say (GOAWAY) goes out first
                 mark_dirty(c)
@@ -246,8 +248,7 @@ cdef class Engine:
     cdef void on_eof(self, Conn* c) noexcept nogil:
         """A client that has closed its side still gets the answers to what it sent."""
         if c.kind == CONN_SERVER and c.nopen:
-            c.eof = 1
-            mark_dirty(c)
+            server_eof(c)
         else:
             mark_dead(c)
 
@@ -260,7 +261,7 @@ cdef class Engine:
             return
         c.connecting = 0
         c.heard_ns = self.core.now_ns
-        self.core.ledger.page.backends[c.backend.slot].connects += 1
+        figures_of(self.core, c.backend).connects += 1
         watch(self.ep, EPOLL_CTL_MOD, c, EPOLLIN)
 
     cdef void reap(self) noexcept nogil:

@@ -4,22 +4,27 @@ from collections import namedtuple
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from _atomic cimport add_fetch, fence_acquire, load_acquire
-from _ledger cimport (BackendFigures, DROP_REASONS, DROP_WORKER_CRASH, DURATION_BUCKETS, MAX_BACKENDS, NAME_BYTES, OUTCOMES,
-                      PAGE_MAGIC, Page, Row, SERVICES, SIGNALS, SIZE_BUCKETS, SignalFigures)
+from _ledger cimport (ARRIVED as N_ARRIVED, BackendFigures, CAUSES as N_CAUSES, DROP_REASONS, DROP_WORKER_CRASH, DURATION_BUCKETS,
+                      BACKEND_ROWS, OUTCOMES, PAGE_MAGIC, Page, Row, SERVICES, SIGNALS, SIZE_BUCKETS, ServiceFigures,
+                      SignalFigures, row_sampled_out)
 
 cdef extern from "sched.h" nogil:
     int sched_yield()
 
+ARRIVED = N_ARRIVED
+SAMPLED_OUT = ("rate", "limit", "shed", "upstream")
 DROPPED = ("client_gone", "backend_refused", "backend_partial", "expired", "shutdown", "worker_crash")
 ANSWERED = ("ok", "partial", "unavailable", "invalid_argument", "resource_exhausted", "unimplemented", "other", "client_gone")
 
-LedgerRow = namedtuple("LedgerRow", "signal service received in_flight forwarded sampled_out rejected requests dropped")
+LedgerRow = namedtuple("LedgerRow", "signal service received in_flight forwarded sampled_out rejected requests dropped"
+                       " causes", defaults=((0,) * len(SAMPLED_OUT),))
+ServiceRow = namedtuple("ServiceRow", "service received errors kept kept_bytes arrived")
 SignalRow = namedtuple("SignalRow", "requests answered answered_bytes duration_sum_ns duration batches batch_items batch_size")
 BackendRow = namedtuple("BackendRow", "key up connects calls failed_calls items failed_items rejected_items sent_bytes retried"
                         " rerouted queued_bytes in_flight latency_ns latency")
 WorkerRow = namedtuple("WorkerRow", "heartbeat_ns generation taken_bytes turns connections accepted accept_errors"
                        " protocol_errors trace_id_missing old_field tracestate_bad forwarded_late live_buffers live_bytes"
-                       " detoured")
+                       " detoured over_limit fell_back split_by_rules", defaults=(0, 0, 0))
 
 def page_bytes():
     """The size of a worker's page."""
@@ -44,7 +49,7 @@ cdef void copy_row(const Row* row, Row* into) noexcept nogil:
 
 cdef uint64_t unaccounted(const Row* row) noexcept nogil:
     """What came in and has not ended in any way."""
-    cdef uint64_t n = row.received - row.forwarded - row.sampled_out - row.rejected
+    cdef uint64_t n = row.received - row.forwarded - row_sampled_out(row) - row.rejected
     cdef int k
     for k in range(DROP_REASONS):
         n -= row.dropped[k]
@@ -77,8 +82,25 @@ cdef class PageReader:
                     continue
                 copy_row(&self.page.rows[signal * SERVICES + service], &row)
                 out.append(LedgerRow(signal, (<bytes>self.page.names[service]).decode("utf-8", "replace"), row.received,
-                                     row.in_flight, row.forwarded, row.sampled_out, row.rejected, row.requests,
-                                     tuple([row.dropped[i] for i in range(len(DROPPED))])))
+                                     row.in_flight, row.forwarded, row_sampled_out(&row), row.rejected, row.requests,
+                                     tuple([row.dropped[i] for i in range(DROP_REASONS)]),
+                                     tuple([row.sampled_out[i] for i in range(N_CAUSES)])))
+        return out
+
+    def spans(self):
+        """What came of the spans of each service that has had any, as sampling saw them."""
+        cdef list out = []
+        cdef ServiceFigures* f
+        cdef uint64_t received
+        cdef int service
+        if load_acquire(&self.page.magic) != PAGE_MAGIC:
+            return out
+        for service in range(<int>load_acquire(&self.page.services)):
+            f = &self.page.spans[service]
+            received = self.page.rows[service].received       # of the first signal
+            if received:
+                out.append(ServiceRow((<bytes>self.page.names[service]).decode("utf-8", "replace"), received, f.errors,
+                                      f.kept, f.kept_bytes, tuple([f.arrived[i] for i in range(N_ARRIVED)])))
         return out
 
     def signals(self):
@@ -98,7 +120,7 @@ cdef class PageReader:
         cdef list out = []
         cdef BackendFigures* f
         cdef int i
-        for i in range(MAX_BACKENDS):
+        for i in range(BACKEND_ROWS):
             f = &self.page.backends[i]
             if f.key:
                 out.append(BackendRow(
@@ -115,7 +137,8 @@ cdef class PageReader:
             load_acquire(&p.heartbeat_ns), p.generation, p.taken_bytes, p.worker.turns, p.worker.connections,
             p.worker.accepted, p.worker.accept_errors, p.worker.protocol_errors, p.worker.trace_id_missing,
             p.worker.old_field, p.worker.tracestate_bad, p.worker.forwarded_late, p.worker.live_buffers,
-            p.worker.live_bytes, p.worker.detoured)
+            p.worker.live_bytes, p.worker.detoured, p.worker.over_limit,
+            p.worker.fell_back, p.worker.split_by_rules)
 
     def bury(self):
         """Closes the books of a worker that is dead: what it had in flight is dropped as `worker_crash`, its bytes of
@@ -133,7 +156,7 @@ cdef class PageReader:
                 row.in_flight = 0
                 row.seq += row.seq & 1
                 lost += gone
-        for i in range(MAX_BACKENDS):
+        for i in range(BACKEND_ROWS):
             self.page.backends[i].up = 0
             self.page.backends[i].in_flight = self.page.backends[i].queued_bytes = 0
         taken = self.page.taken_bytes

@@ -10,16 +10,16 @@ Batching is natural: what is pending leaves at the end of the turn while fewer t
 gathers while they are.  A good answer is settled here, natively; a bad one is rare and is decided in Python
 (sidecar.deliver), which calls the verbs below on the batch at the head of Core.failed.
 """
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from _ledger cimport (BackendFigures, DROP_BACKEND_PARTIAL, DROP_BACKEND_REFUSED, DROP_EXPIRED, DROP_SHUTDOWN, DURATION_BUCKETS,
                       SIZE_BUCKETS, SignalFigures, book_dropped, book_rejected, bucket_of)
 from _outcome cimport set_note
-from _pool cimport budget_ratio
 from _work cimport *
 from sidecar._native.batch cimport batch_new, batch_release, clear_answer, part_move, root_of
-from sidecar._native.client cimport client_cancel, client_submit
+from sidecar._native.client cimport client_submit
+from sidecar._native.deadlines cimport expire, time_left
 from sidecar._native.fate cimport (FORWARDED, PASSING, REFUSED, batch_done, compacted, figures_of, part_done,
-                                   drop_gone, hand_on, reroute_batch)
+                                   reroute_batch)
 from sidecar._native.gzip cimport deflate_batch, inflate_answer
 
 cdef enum:
@@ -138,106 +138,7 @@ cdef bint dispatch_turn(Core* core) noexcept nogil:
         return False
     return dispatch(core, ROUND_LARGE)
 
-# ------------------------------------------------------------------ time
-
-cdef bint other_up(Core* core, Backend* backend) noexcept nogil:
-    cdef uint32_t i
-    for i in range(core.nowners):
-        if core.owners[i] != backend and owner_up(core, i):
-            return True
-    return False
-
-cdef uint32_t expire(Core* core, Batch* b) noexcept nogil:
-    """Gives up the parts whose time is over; returns how many are still wanted."""
-    cdef uint32_t i, live = 0
-    cdef Part* p
-    b.deadline_ns = INT64_MAX
-    for i in range(b.nparts):
-        p = &b.parts[i]
-        if p.late:
-            continue
-        if p.deadline_ns <= core.now_ns:
-            part_done(core, b, p, PASSING, GRPC_UNAVAILABLE, b"no backend answered in time", core.retry_after_ms,
-                      DROP_EXPIRED)
-        else:
-            live += 1
-            if p.deadline_ns < b.deadline_ns:
-                b.deadline_ns = p.deadline_ns
-    return live
-
-cdef bint stuck(Core* core, Batch* b) noexcept nogil:
-    """Unsent, and half of its time is over or its owner is down: the next owners may have it (once)."""
-    if b.alone or b.parts[0].rerouted and b.backend.up:
-        return False
-    return not b.backend.up or core.now_ns - b.first_ns > (b.deadline_ns - b.first_ns) // 2
-
-cdef void sweep_list(Core* core, Backend* backend, Batch* b, bint others) noexcept nogil:
-    """One unsent batch, taken out of its list: kept, thinned out, handed on, or ended."""
-    if b.deadline_ns <= core.now_ns:
-        expire(core, b)
-        b = compacted(core, b)
-    elif budget_ratio(&core.pool) >= core.soft_ratio:
-        drop_gone(core, b)
-        b = compacted(core, b)
-    if b == NULL:
-        return
-    if others and stuck(core, b):
-        reroute_batch(core, b)
-    else:
-        b.state = BATCH_WAITING
-        list_push(&backend.waiting, b)
-
-cdef void sweep_backend(Core* core, Backend* backend) noexcept nogil:
-    cdef Batch* b = backend.called.head
-    cdef Batch* next
-    cdef BatchList old
-    cdef uint32_t signal
-    cdef bint others = other_up(core, backend)
-    while b != NULL:
-        next = b.next
-        if b.deadline_ns <= core.now_ns and expire(core, b) == 0 and b.conn != NULL:
-            client_cancel(b.conn, b)
-        elif core.may_duplicate and others and not b.parts[0].rerouted and b.deadline_ns != INT64_MAX and (
-                core.now_ns - b.called_ns > (b.deadline_ns - b.called_ns) // 2):
-            hand_on(core, b)
-        b = next
-    for signal in range(4):
-        b = backend.pending[signal]
-        if b != NULL and b.nparts and (b.deadline_ns <= core.now_ns or others and stuck(core, b)):
-            backend.pending[signal] = NULL
-            sweep_list(core, backend, b, others)
-    old = backend.waiting
-    backend.waiting.head = backend.waiting.tail = NULL
-    b = list_pop(&old)
-    while b != NULL:
-        sweep_list(core, backend, b, others)
-        b = list_pop(&old)
-
-cdef void sweep(Core* core) noexcept nogil:
-    """Ends budgets and hands stuck parts on; called every few tens of milliseconds while anything is under way."""
-    cdef Backend* backend = core.backends
-    while backend != NULL:
-        sweep_backend(core, backend)
-        backend = backend.next
-
-cdef bint under_way(Core* core) noexcept nogil:
-    cdef Backend* backend = core.backends
-    while backend != NULL:
-        if backend.queued_bytes or backend.called.head != NULL:
-            return True
-        backend = backend.next
-    return core.failed.head != NULL
-
 # ------------------------------------------------------------------ the verbs
-
-cdef double time_left(Core* core, Batch* b) noexcept nogil:
-    """Seconds until the first part that somebody still waits for must be answered; negative when nobody does."""
-    cdef int64_t first = INT64_MAX
-    cdef uint32_t i
-    for i in range(b.nparts):
-        if not b.parts[i].late and b.parts[i].deadline_ns < first:
-            first = b.parts[i].deadline_ns
-    return (first - core.now_ns) / 1e9 if first != INT64_MAX else -1.0
 
 cdef class Outbox:
     """What sidecar.deliver sees of the outbox.  The verbs act on the batch of the last `failure()`, and end it."""
@@ -262,18 +163,23 @@ cdef class Outbox:
         b = self.current
         if b == NULL:
             return None
+        if b.status != GRPC_OK and b.deadline_ns <= self.core.now_ns:
+            expire(self.core, b)      # so that what is left of it is still wanted, or nothing is
         return (b.backend.slot, b.status, b.http_status, b.h2_error, bool(b.conn_lost), bool(b.unprocessed), b.nparts,
                 b.items, b.tries, bool(b.parts[0].rerouted), (<bytes>b.message if b.message != NULL else b""),
                 (<bytes>b.details[:b.details_len] if b.details != NULL else b""),
                 (<bytes>b.answer[:b.answer_len] if b.answer != NULL else b""),
                 (self.core.now_ns - b.called_ns) / 1e9, time_left(self.core, b))
 
-    def accept(self):
-        """The backend has all of it, whatever else it said."""
+    def accept(self, bytes words=b""):
+        """The backend has all of it.  What else it said is passed on to the client of a batch of one part."""
         cdef Batch* b = self.taken()
+        cdef Part* p = &b.parts[0]
         cdef BackendFigures* figures = figures_of(self.core, b.backend)
         figures.items[b.signal] += b.items
         figures.sent_bytes += b.out_len
+        if words and b.nparts == 1 and p.request != NULL:
+            set_note(p.request, words)
         batch_done(self.core, b, FORWARDED, GRPC_OK, NULL, 0, 0)
 
     def accept_partly(self, uint32_t rejected, bytes words):
@@ -308,6 +214,10 @@ cdef class Outbox:
                 else:
                     book_dropped(core.ledger, b.signal, b.entries[k].service, n, DROP_BACKEND_PARTIAL)
         batch_done(core, b, FORWARDED, GRPC_OK, NULL, 0, 0)
+
+    def forget(self):
+        """Nobody waits for any part of it any more: told and booked they are already."""
+        batch_done(self.core, self.taken(), PASSING, GRPC_UNAVAILABLE, NULL, 0, DROP_EXPIRED)
 
     def retry(self, double delay_s):
         """The same owner again after delay_s; parts that cannot wait that long end as UNAVAILABLE."""

@@ -1,125 +1,46 @@
 """sample: decides for every item whether it is kept, writes `ot=th` on what is, and opens the books.
 
 Rates are equalizing: an item is kept when its randomness is not below the highest of the threshold it came with and its
-service's.  Shedding is proportional, on top of that.  An item without randomness is kept, unless nothing is to be.
+service's.  Limits and shedding are proportional, on top of that.  An item without randomness is kept, unless nothing is
+to be.  What is sampled out is charged to whoever has the highest threshold.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp
-from _edit cimport Recent, Shared, shared_edit, state_edit
-from _ledger cimport SERVICES, book_received
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+from _edit cimport Recent, Shared
+from _judge cimport Tally, judge_resource, pass_mixed
+from _ledger cimport CAUSE_RATE, CAUSES, SERVICES, ServiceFigures, book_kept, book_received
+from _limit cimport Limits, spend
 from _outcome cimport set_note
-from _tables cimport (ITEM_BAD_ID, ITEM_ERROR, ITEM_RANDOM, ITEM_STATE, OWNER_NONE, OWNER_SAMPLED_OUT, Doc, Item,
-                      Resource, Tables)
-from _threshold cimport RANDOM_DIGITS, RANDOM_END, probability_threshold, raised, write_threshold
-from _tracestate cimport State, read_state
-from _wire cimport read_len, read_tag
+from _ration cimport ration, wait_ms
+from _sampling cimport CLASS_ERRORS, CLASS_HIGH, CLASS_LOW, CLASS_NORMAL, CLASSES, Rule, SamplingTable, rule_of
+from _tables cimport ITEM_BAD_ID, ITEM_ERROR, ITEM_STATE, OWNER_NONE, OWNER_REJECTED, Doc, Resource, Tables
+from _threshold cimport RANDOM_DIGITS, RANDOM_END, probability_threshold, write_threshold
 from _work cimport SIGNAL_LOGS, SIGNAL_TRACES, Request
 from sidecar._native.scan cimport Tick
 
-# ---- decisions
+# ---- documents
 
-cdef struct Tally:
-    uint64_t sampled_out      # units
-    uint64_t rejected         # units
-    uint32_t kept             # items
-    uint32_t edited           # items
-    uint64_t faults
-
-cdef inline bint same_threshold(const State* st, uint64_t threshold) noexcept nogil:
-    """Whether th is written as we write it."""
-    cdef uint8_t text[16]
-    return st.th_size == write_threshold(text, threshold) and memcmp(st.th, text, st.th_size) == 0
-
-cdef inline bint judge_without(Item* item, uint64_t threshold, Tally* tally) noexcept nogil:
-    """An item without randomness: data is not lost for that.  True when it should have had some."""
-    if threshold == RANDOM_END:
-        item.owner = OWNER_SAMPLED_OUT
-        tally.sampled_out += item.units
-    else:
-        tally.kept += 1
-    return threshold != 0
-
-cdef bint judge_state(Tables* t, const uint8_t* b, Item* item, uint64_t own, uint64_t shed, int precision,
-                      Recent* recent, Tally* tally) noexcept nogil:
-    """A span that has a tracestate; True when there was something wrong with it."""
-    cdef const uint8_t* text = b + item.state_off
-    cdef State* st = &recent.st
-    cdef uint32_t tag, n = 0
-    cdef uint64_t came = 0, threshold
-    cdef bint lies = False
-    text = read_len(read_tag(text, b + item.state_end, &tag), b + item.state_end, &n)
-    if st.text == NULL or st.size != n or memcmp(st.text, text, n) != 0:
-        read_state(st, text, n)
-        recent.written = False
-    if st.has_rv:
-        item.rand = st.rand
-        item.flags |= ITEM_RANDOM
-    if not item.flags & ITEM_RANDOM:
-        return judge_without(item, raised(own, shed, precision), tally) or st.faults
-    if st.th_size:
-        lies = item.rand < st.threshold
-        if not lies:
-            came = st.threshold
-    threshold = raised(came if came > own else own, shed, precision)
-    if item.rand < threshold:
-        item.owner = OWNER_SAMPLED_OUT
-        tally.sampled_out += item.units
-        return st.faults or lies
-    tally.kept += 1
-    if own == 0 and shed == 0:
-        if not lies:
-            return st.faults
-        threshold = 0
-    elif st.foreign or came > own and threshold == came or (
-            st.th_size and not lies and same_threshold(st, threshold)):
-        return st.faults
-    item.edit = state_edit(t, b, item, recent, threshold)
-    if item.edit == 0:
-        return True
-    tally.edited += 1
-    return st.faults or lies
-
-cdef void judge_resource(Tables* t, const Doc* d, const Resource* resource, const SamplingTable* s, uint64_t own,
-                         uint64_t shed, Shared* shared, Recent* recent, Tally* tally) noexcept nogil:
-    cdef Item* item
-    cdef uint64_t thresholds[2]
-    cdef uint32_t edits[2]
+cdef void refuse_doc(Tables* t, Doc* d, uint32_t retry_after_ms) noexcept nogil:
+    """All of a request is rejected; split, which finds nothing to write, ends it as UNAVAILABLE with RetryInfo."""
+    cdef Request* r = d.request
+    cdef const Resource* resource
+    cdef uint64_t nothing[4]
     cdef uint32_t i, k
-    cdef bint keep, spans = d.request.signal == SIGNAL_TRACES
-    thresholds[0] = raised(own, shed, s.precision)
-    thresholds[1] = raised(own, s.shed[3], s.precision)
-    for k in range(2):
-        edits[k] = 0
-        if spans and thresholds[k] and thresholds[k] < RANDOM_END:
-            edits[k] = edits[0] if k and thresholds[1] == thresholds[0] else shared_edit(t, &shared[k], thresholds[k])
-    for i in range(resource.item0, resource.item0 + resource.items):
-        item = &t.items[i]
-        k = 1 if item.flags & ITEM_ERROR else 0
-        if item.flags & (ITEM_RANDOM | ITEM_STATE | ITEM_BAD_ID) == ITEM_RANDOM:
-            keep = item.rand >= thresholds[k]
-            item.owner = OWNER_NONE if keep else OWNER_SAMPLED_OUT
-            item.edit = edits[k] if keep else 0
-            tally.kept += keep
-            tally.edited += item.edit != 0
-            tally.sampled_out += 0 if keep else item.units
-        elif item.flags & ITEM_BAD_ID:
-            tally.rejected += item.units
-        elif item.flags & ITEM_STATE and spans:
-            tally.faults += judge_state(t, d.body, item, own, s.shed[3] if k else shed, s.precision, recent, tally)
-        elif judge_without(item, thresholds[k], tally) and spans:   # log records need not belong to a trace
-            tally.faults += 1
-
-cdef inline void pass_resource(Tables* t, const Resource* resource, Tally* tally) noexcept nogil:
-    """Nothing to decide: everything is kept but what scan has rejected."""
-    cdef uint32_t i
-    tally.kept += resource.items
-    if resource.flags & ITEM_BAD_ID:
-        for i in range(resource.item0, resource.item0 + resource.items):
-            if t.items[i].flags & ITEM_BAD_ID:
-                tally.rejected += t.items[i].units
-                tally.kept -= 1
+    nothing[0] = nothing[1] = nothing[2] = nothing[3] = 0
+    d.kept = d.edited = 0
+    for i in range(d.resource0, d.resource0 + d.resources):
+        resource = &t.resources[i]
+        for k in range(resource.item0, resource.item0 + resource.items):
+            t.items[k].owner = OWNER_REJECTED
+            if t.items[k].flags & ITEM_ERROR:
+                t.core.ledger.page.spans[resource.service].errors += 1
+        book_received(t.core.ledger, r.signal, resource.service, resource.units, nothing, resource.units)
+        t.core.ledger.page.worker.over_limit += resource.units
+    r.retryable = 1
+    r.retry_after_ms = retry_after_ms
+    set_note(r, b"the limit of spans per second is used up")
 
 cdef void note_rejected(Request* r, uint64_t rejected) noexcept nogil:
     cdef char words[96]
@@ -128,33 +49,69 @@ cdef void note_rejected(Request* r, uint64_t rejected) noexcept nogil:
              b"log record" if r.signal == SIGNAL_LOGS else b"span", b"s" if rejected > 1 else b"")
     set_note(r, words)
 
+cdef inline void book(Tables* t, Doc* d, const Resource* resource, Limits* limits, const Tally* tally) noexcept nogil:
+    """What sampling has made of a resource, into the books."""
+    cdef Request* r = d.request
+    cdef ServiceFigures* f
+    cdef uint64_t left = book_received(t.core.ledger, r.signal, resource.service, resource.units, tally.sampled_out,
+                                       tally.rejected)
+    r.ok_items += <uint32_t>(resource.units - tally.rejected - left)
+    d.kept += tally.kept
+    d.edited += tally.edited
+    t.core.ledger.page.worker.tracestate_bad += tally.faults
+    if r.signal == SIGNAL_TRACES:
+        f = &t.core.ledger.page.spans[resource.service]
+        f.errors += tally.errors
+        f.kept += left
+        if left:
+            f.kept_bytes += (resource.end - resource.off) * left // resource.units
+        if limits != NULL:
+            spend(limits, resource.service, left)
+
+cdef inline void book_whole(Tables* t, Doc* d, const Resource* resource, Limits* limits) noexcept nogil:
+    """The same for one that is kept as it came, and has no errors."""
+    cdef ServiceFigures* f
+    book_kept(t.core.ledger, d.request.signal, resource.service, resource.units)
+    d.kept += resource.items
+    if d.request.signal == SIGNAL_TRACES and resource.units:
+        f = &t.core.ledger.page.spans[resource.service]
+        f.kept += resource.units
+        f.kept_bytes += resource.end - resource.off
+        if limits != NULL:
+            spend(limits, resource.service, resource.units)
+
 cdef void sample_doc(Tables* t, Doc* d, const SamplingTable* s, Shared* shared, Recent* recent) noexcept nogil:
     cdef Request* r = d.request
-    cdef uint32_t signal = r.signal, i, edited = 0
-    cdef uint64_t own, shed, rejected = 0
-    cdef Resource* resource
+    cdef bint sampled = s.signals >> r.signal & 1
+    cdef Limits* limits = s.limits if sampled else NULL
+    cdef uint64_t limit = 0, rejected = 0
+    cdef const Resource* resource
+    cdef const Rule* rule
+    cdef uint32_t i, pause = 0
     cdef Tally tally
+    if limits != NULL and limits.refuse and r.signal == SIGNAL_TRACES and d.items:
+        pause = wait_ms(t, d, limits)
+        if pause:
+            refuse_doc(t, d, pause)
+            return
     d.kept = d.edited = 0
     for i in range(d.resource0, d.resource0 + d.resources):
         resource = &t.resources[i]
-        tally.sampled_out = tally.rejected = tally.faults = 0
-        tally.kept = tally.edited = 0
-        if s.signals >> signal & 1:
-            own = s.services[resource.service] if s.services != NULL else s.threshold
-            shed = s.shed[s.classes[resource.service] if s.classes != NULL else 1]
-            if own or shed or s.shed[3] or (resource.flags & ITEM_STATE):
-                judge_resource(t, d, resource, s, own, shed, shared, recent, &tally)
-            else:
-                pass_resource(t, resource, &tally)
+        rule = rule_of(s, resource.service)
+        if limits != NULL and not limits.refuse:
+            limit = limits.services[resource.service].by
+        if sampled and (rule.threshold or limit or s.shed[rule.traffic_class] or s.shed[CLASS_ERRORS] or (
+                resource.flags & ITEM_STATE)):
+            memset(&tally, 0, sizeof(tally))
+            judge_resource(t, d, resource, s, rule, limit, shared, recent, &tally)
+        elif resource.flags & (ITEM_BAD_ID | ITEM_ERROR):
+            memset(&tally, 0, sizeof(tally))
+            pass_mixed(t, resource, &tally)
         else:
-            pass_resource(t, resource, &tally)
-        book_received(t.core.ledger, signal, resource.service, resource.units, tally.sampled_out, tally.rejected)
-        r.ok_items += <uint32_t>tally.sampled_out
+            book_whole(t, d, resource, limits)
+            continue
+        book(t, d, resource, limits, &tally)
         rejected += tally.rejected
-        d.kept += tally.kept
-        d.edited += tally.edited
-        if tally.faults:
-            t.core.ledger.page.worker.tracestate_bad += tally.faults
     if rejected:
         note_rejected(r, rejected)
 
@@ -165,8 +122,11 @@ cdef void sample_tick(Tables* t, SamplingTable* s) noexcept nogil:
     cdef Shared shared[2]
     cdef Recent recent
     shared[0].edit = shared[1].edit = 0
+    shared[0].threshold = shared[1].threshold = 0
     recent.st.text = NULL
     recent.written = False
+    if s.limits != NULL:
+        ration(t, s)
     for i in range(t.ndocs):
         d = &t.docs[i]
         if d.request.judged:
@@ -178,44 +138,99 @@ cdef void sample_tick(Tables* t, SamplingTable* s) noexcept nogil:
 
 # ---- Python
 
-cdef class Sampling:
-    """The thresholds of a policy.
+HIGH = CLASS_HIGH
+NORMAL = CLASS_NORMAL
+LOW = CLASS_LOW
+ERRORS = CLASS_ERRORS
 
-    signals: numbers of those that are sampled; precision: hex digits of thresholds.
+cdef class Sampling:
+    """The thresholds of a policy: 0 keeps everything, 2^56 nothing.
+
+    rate, traffic_class: of services that have none of their own; signals: numbers of those that are sampled;
+    precision: hex digits of thresholds that are rounded.
     """
 
-    def __init__(self, double rate, frozenset signals, int precision=4):
-        cdef int k
-        self.table.threshold = probability_to_threshold(rate, precision)
+    def __init__(self, double rate, frozenset signals, int precision=4, uint8_t traffic_class=CLASS_NORMAL):
+        if traffic_class >= CLASS_ERRORS:
+            raise ValueError("no such class")
+        self.table.rule.threshold = probability_to_threshold(rate, precision)
+        self.table.rule.traffic_class = traffic_class
+        self.table.rule.cause = CAUSE_RATE
         for signal in signals:
             self.table.signals |= <uint32_t>1 << <uint32_t>signal
         self.table.precision = precision
 
     def __dealloc__(self):
         free(self.table.services)
-        free(self.table.classes)
+        free(self.table.limits)
 
-    def set_service(self, uint32_t service, uint64_t threshold, uint8_t traffic_class=CLASS_NORMAL):
-        """Gives the service of a ledger id its own threshold and class."""
+    def set_service(self, uint32_t service, uint64_t threshold, uint8_t traffic_class=CLASS_NORMAL,
+                    uint8_t cause=CAUSE_RATE):
+        """Gives the service of a ledger id its own threshold, class and cause."""
+        cdef SamplingTable* s = &self.table
         cdef uint32_t i
-        if service >= SERVICES or threshold > RANDOM_END or traffic_class >= CLASS_ERRORS:
-            raise ValueError("no such service, threshold or class")
-        if self.table.services == NULL:
-            self.table.services = <uint64_t*>malloc(SERVICES * sizeof(uint64_t))
-            self.table.classes = <uint8_t*>malloc(SERVICES)
-            if self.table.services == NULL or self.table.classes == NULL:
+        if service >= SERVICES or threshold > RANDOM_END or traffic_class >= CLASS_ERRORS or cause >= CAUSES:
+            raise ValueError("no such service, threshold, class or cause")
+        if s.services == NULL:
+            s.services = <Rule*>malloc(SERVICES * sizeof(Rule))
+            if s.services == NULL:
                 raise MemoryError
             for i in range(<uint32_t>SERVICES):
-                self.table.services[i] = self.table.threshold
-                self.table.classes[i] = CLASS_NORMAL
-        self.table.services[service] = threshold
-        self.table.classes[service] = traffic_class
+                s.services[i] = s.rule
+        s.services[service].threshold = threshold
+        s.services[service].traffic_class = traffic_class
+        s.services[service].cause = cause
+
+    def rule(self, uint32_t service):
+        """(threshold, class, cause) of a service."""
+        if service >= SERVICES:
+            raise ValueError("no such service")
+        cdef const Rule* rule = rule_of(&self.table, service)
+        return rule.threshold, rule.traffic_class, rule.cause
 
     def set_shed(self, uint8_t traffic_class, uint64_t threshold):
         """Sheds a class of traffic in proportion, on top of every rate."""
         if traffic_class >= CLASSES or threshold > RANDOM_END:
             raise ValueError("no such class or threshold")
         self.table.shed[traffic_class] = threshold
+
+    def set_limits(self, double per_s, double burst, double service_per_s, double service_burst, bint refuse=False):
+        """Limits on the spans that are kept per second, of all services and of each; 0 is none.  Buckets are full."""
+        cdef Limits* l = self.table.limits
+        if not (0 <= per_s and 0 <= burst and 0 <= service_per_s and 0 <= service_burst):
+            raise ValueError("a limit is 0 or more")
+        if l == NULL:
+            l = self.table.limits = <Limits*>calloc(1, sizeof(Limits))
+            if l == NULL:
+                raise MemoryError
+        l.per_s = per_s
+        l.burst = burst
+        l.service_per_s = service_per_s
+        l.service_burst = service_burst
+        l.refuse = refuse
+
+    def follow(self, Sampling former not None):
+        """Goes on with the buckets of the former policy: a new one is no fresh start, and debts stay.
+
+        Buckets that nothing was limited by are not gone on with: they were spent from, and never filled.
+        """
+        cdef Limits* l = self.table.limits
+        cdef const Limits* f = former.table.limits
+        if l != NULL and f != NULL and f.per_s > 0:
+            l.total = f.total
+        if l != NULL and f != NULL and f.service_per_s > 0:
+            memcpy(l.services, f.services, sizeof(l.services))
+
+    def levels(self, uint32_t service=0):
+        """Tokens in the bucket of all services and in that of one, as of its last tick; a debt is below 0.
+
+        None without limits.
+        """
+        if service >= SERVICES:
+            raise ValueError("no such service")
+        if self.table.limits == NULL:
+            return None
+        return self.table.limits.total.level, self.table.limits.services[service].level
 
 
 def probability_to_threshold(double probability, int precision=4):

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from libc.stdint cimport UINT32_MAX, int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from _ledger cimport Page, Row, ledger_row, ledger_service
+from _ledger cimport Page, Row, ledger_row, ledger_service, row_sampled_out
 from _outcome cimport refuse, request_free, request_new, resolved, turn_away
 from _pool cimport pool_get
 from _prefix cimport read_prefix, write_prefix
@@ -238,7 +238,7 @@ cdef class Tick:
     def row(self, uint32_t signal, bytes service):
         """A row of the ledger."""
         cdef Row* row = ledger_row(self.owner.c.ledger, signal, ledger_service(self.owner.c.ledger, service, len(service)))
-        return LedgerRow(row.received, row.in_flight, row.forwarded, row.sampled_out, row.rejected)
+        return LedgerRow(row.received, row.in_flight, row.forwarded, row_sampled_out(row), row.rejected)
 
     def figures(self):
         """(trace_id_missing, old_field, tracestate_bad) of the page."""
@@ -247,8 +247,13 @@ cdef class Tick:
 
 
 def scan(Tick tick not None, size_t limit_bytes):
-    """Scans what has arrived, up to limit_bytes of bodies and one more; the number of documents in the tables."""
+    """Scans what has arrived, up to limit_bytes of bodies and one more; the number of documents in the tables.
+
+    Services that the ledger meets here are told to whoever has asked (WorkerCore.on_services), before anything is decided.
+    """
     cdef uint32_t n
     with nogil:
         n = scan_ready(&tick.tables, limit_bytes)
+    if tick.owner.told != tick.owner.c.ledger.page.services:
+        tick.owner.tell()
     return n

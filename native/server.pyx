@@ -4,18 +4,20 @@
                           | refused on sight (unknown method, encoding, too large, no memory)  --> trailers only
                           | grpc.health.v1                                                     --> answered at once
 
-Flow control is ours: credit is given back as bytes arrive while memory is at hand, and held back above the soft mark;
-then only the oldest incomplete request of the worker is served, so that it can complete and free its bytes.
+Flow control is ours: credit is given back as bytes arrive.  Above the soft mark only connections under their share are
+served, and the oldest incomplete request of the worker, so that it can complete and free its bytes.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
+from _flood cimport RESETS_MAX, floods
 from _grpc cimport same, signal_of, timeout_ns
 from _ledger cimport OUT_GONE
 from _nghttp2 cimport *
 from _outcome cimport request_free, request_new, resolved, set_note
 from _pool cimport budget_force, budget_ratio, pool_get, pool_put
 from _prefix cimport read_prefix
+from _share cimport hold, let_go, newest_over_share, no_memory_for, over_share
 from _work cimport *
 from sidecar._native.answer cimport answer_health
 
@@ -24,8 +26,6 @@ cdef enum:
     TRUSTED_BYTES = 1 << 20           # how much a length prefix alone may reserve
     STREAM_WINDOW = 1 << 20
     CONNECTION_WINDOW = 4 << 20
-    IDLE_FRAMES_MAX = 20000           # frames without work, between two sweeps of about a second
-    RESETS_MAX = 2000
     HEADER_LIST_BYTES = 16 << 10
 
 cdef nghttp2_session_callbacks* CALLBACKS = NULL
@@ -44,6 +44,7 @@ cdef int on_begin_headers(nghttp2_session* s, const nghttp2_frame* f, void* user
     budget_force(&c.core.pool, REQUEST_BYTES)
     r.booked_bytes = REQUEST_BYTES
     r.conn = c
+    hold(c, r, REQUEST_BYTES)
     r.stream = f.hd.stream_id
     r.signal = SIGNAL_NONE
     r.arrived_ns = c.core.now_ns
@@ -52,10 +53,11 @@ cdef int on_begin_headers(nghttp2_session* s, const nghttp2_frame* f, void* user
     if c.open != NULL:
         c.open.conn_prev = r
     c.open = r
+    c.core.nactive += c.nopen == 0
     c.nopen += 1
     c.current = r
     nghttp2_session_set_stream_user_data(s, r.stream, r)
-    if c.nopen == 1 and c.owed_bytes == 0 and budget_ratio(&c.core.pool) < 0.5:
+    if c.nopen == 1 and budget_ratio(&c.core.pool) < 0.5:
         nghttp2_session_set_local_window_size(s, <uint8_t>NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW)
     return 0
 
@@ -94,7 +96,7 @@ cdef void begin_body(Conn* c, Request* r) noexcept nogil:
         refuse_early(c, r, GRPC_UNIMPLEMENTED, b"unknown method")
     elif r.status != GRPC_OK:
         refuse_early(c, r, r.status, NULL)
-    elif r.signal != SIGNAL_HEALTH and budget_ratio(&c.core.pool) >= 1.0:
+    elif r.signal != SIGNAL_HEALTH and no_memory_for(c):
         turn_away_early(c, r, b"the gateway's memory is used up")
     elif r.signal != SIGNAL_HEALTH:
         partial_begin(c.core, r)
@@ -102,6 +104,7 @@ cdef void begin_body(Conn* c, Request* r) noexcept nogil:
 cdef void refuse_early(Conn* c, Request* r, uint8_t status, const char* words) noexcept nogil:
     """Answers before the body is complete; what still comes of it is not kept."""
     partial_end(c.core, r)
+    let_go(c, r)
     r.refusing = 1
     r.status = status
     set_note(r, words)
@@ -130,8 +133,7 @@ cdef bint append(Core* core, Request* r, const uint8_t* data, size_t n) noexcept
             told = GRPC_PREFIX + <size_t>read_prefix(data)
             if told > want:
                 want = told if told < TRUSTED_BYTES else TRUSTED_BYTES
-                if want < r.len + n:
-                    want = r.len + n
+                want = want if want > r.len + n else r.len + n
         buf = <uint8_t*>pool_get(&core.pool, want, &cap)
         if buf == NULL:
             return False
@@ -155,13 +157,16 @@ cdef bint too_large(Core* core, const Request* r) noexcept nogil:
 
 cdef void crowd(Conn* c, Request* r) noexcept nogil:
     """r holds more than before.  Where incomplete bodies hold more than they may, first those are put off that come too
-    slowly for their own deadline, then r, unless it is the oldest or complete."""
+    slowly for their own deadline, then the newest of a connection over its share; where memory is used up, r, if its own
+    is.  The oldest never is, nor r once it is complete."""
     cdef Core* core = c.core
+    cdef bint full = over_share(core, c, core.partial_limit_bytes) and budget_ratio(&core.pool) >= 1.0
     while core.partial_bytes > core.partial_limit_bytes and core.partials != r and core.partials.deadline_ns <= core.now_ns:
         put_off(core.partials)
-    if (core.partial_bytes > core.partial_limit_bytes and core.partials != r
-            and (r.len < GRPC_PREFIX or r.len < GRPC_PREFIX + <size_t>read_prefix(r.body))):
-        put_off(r)
+    if core.partials == r or r.len >= GRPC_PREFIX and r.len >= GRPC_PREFIX + <size_t>read_prefix(r.body):
+        return
+    if full or core.partial_bytes > core.partial_limit_bytes:
+        put_off(newest_over_share(core, r))
 
 cdef void put_off(Request* r) noexcept nogil:
     """UNAVAILABLE, before the body is complete."""
@@ -185,6 +190,7 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
         turn_away_early(c, r, b"out of memory")
         return 0
     r.owed_bytes += n
+    hold(c, r, r.booked_bytes - booked)
     if r.len - n < GRPC_PREFIX and too_large(c.core, r) or r.len > c.core.message_limit_bytes + GRPC_PREFIX:
         refuse_early(c, r, GRPC_RESOURCE_EXHAUSTED, b"the message is larger than the gateway takes")
     elif r.booked_bytes > booked:
@@ -194,8 +200,9 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
     return 0
 
 cdef void pay(Conn* c, Request* r) noexcept nogil:
-    """Gives the credit for received bytes back, unless memory is short: then it is owed, but to the oldest body."""
-    if not r.refusing and c.core.partials != r and budget_ratio(&c.core.pool) >= c.core.soft_ratio:
+    """Gives credit for received bytes back; where memory is short, to the oldest body and to who is under his share."""
+    if not r.refusing and c.core.partials != r and budget_ratio(&c.core.pool) >= c.core.soft_ratio and (
+            over_share(c.core, c, c.core.partial_limit_bytes)):
         return
     nghttp2_session_consume(<nghttp2_session*>c.session, r.stream, r.owed_bytes)
     r.owed_bytes = 0
@@ -253,14 +260,8 @@ cdef int on_sent(nghttp2_session* s, const nghttp2_frame* f, void* user) noexcep
     return 0
 
 cdef int on_begin_frame(nghttp2_session* s, const nghttp2_frame_hd* hd, void* user) noexcept nogil:
-    """Counts frames that bring no work; the counters are set back by the sweep."""
     cdef Conn* c = <Conn*>user
-    if hd.type == NGHTTP2_DATA and hd.length or hd.type == NGHTTP2_HEADERS or hd.type == NGHTTP2_WINDOW_UPDATE:
-        return 0
-    if hd.type == NGHTTP2_RST_STREAM:
-        c.resets += 1
-    c.idle_frames += 1
-    if c.idle_frames > IDLE_FRAMES_MAX or c.resets > RESETS_MAX:
+    if floods(c, hd):
         c.closing = CUT_OFF
         nghttp2_session_terminate_session(s, NGHTTP2_ENHANCE_YOUR_CALM)
         mark_dirty(c)
@@ -281,6 +282,8 @@ cdef void forget_stream(Conn* c, Request* r) noexcept nogil:
     if r.conn_next != NULL:
         r.conn_next.conn_prev = r.conn_prev
     c.nopen -= 1
+    c.core.nactive -= c.nopen == 0
+    let_go(c, r)
     if c.nopen == 0 and c.draining and not c.dead:
         mark_dirty(c)                 # it may be closed now (end_drained)
     if c.current == r:
@@ -334,6 +337,16 @@ cdef void server_close(Conn* c) noexcept nogil:
     nghttp2_session_del(<nghttp2_session*>c.session)
     c.session = NULL
 
+cdef void server_eof(Conn* c) noexcept nogil:
+    """The client says nothing more: what is complete is still answered, the rest never will be."""
+    cdef Request* r = c.open
+    while r != NULL:
+        if not r.half_closed:
+            nghttp2_submit_rst_stream(<nghttp2_session*>c.session, <uint8_t>NGHTTP2_FLAG_NONE, r.stream, NGHTTP2_CANCEL)
+        r = r.conn_next
+    c.eof = 1
+    mark_dirty(c)
+
 cdef void server_drain(Conn* c) noexcept nogil:
     """GOAWAY that excludes nothing (last stream 2^31-1): what the client has sent or still sends is answered."""
     if not c.draining:
@@ -345,18 +358,18 @@ cdef void server_drain(Conn* c) noexcept nogil:
         mark_dirty(c)
 
 cdef void server_relieve(Core* core) noexcept nogil:
-    """Gives owed credit back: to all below the soft mark, above it to the oldest incomplete request alone."""
+    """Gives owed credit back; above the soft mark only to the oldest body and to connections under their share."""
     cdef Request* r
     cdef bint short_of = budget_ratio(&core.pool) >= core.soft_ratio
     while short_of and core.partials != NULL and core.partials.deadline_ns <= core.now_ns:
         put_off(core.partials)        # it comes too slowly for its own deadline
     r = core.partials
     while r != NULL:
-        if r.owed_bytes:
+        if r.owed_bytes and (not short_of or r == core.partials or not over_share(core, r.conn, core.partial_limit_bytes)):
             nghttp2_session_consume(<nghttp2_session*>r.conn.session, r.stream, r.owed_bytes)
             r.owed_bytes = 0
             mark_dirty(r.conn)
-        r = r.partial_next if not short_of else NULL
+        r = r.partial_next
 
 cdef void set_up() noexcept nogil:
     nghttp2_session_callbacks_new(&CALLBACKS)

@@ -6,12 +6,13 @@ protobuf's merge to the request without its dropped items; unknown fields surviv
 
 Two-phase: room is asked for at all owners before the first byte is written; without it the request is turned away whole.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy
 from _ledger cimport MAX_BACKENDS, book_rejected, book_dropped, DROP_CLIENT_GONE
 from _outcome cimport resolved, set_note, turn_away
 from _rewrite cimport frag_bytes, item_size, write_frags, write_item
+from _share cimport hold, no_room_at
 from _tables cimport OWNER_LAST, OWNER_NONE, OWNER_REJECTED, Doc, Item, Resource, Scope, Tables
 from _wire cimport len_size, write_short
 from _work cimport *
@@ -41,6 +42,7 @@ cdef struct Work:
     uint32_t ntouched
     uint16_t local[1024]      # owners of this resource
     uint32_t nlocal
+    uint64_t items_held       # in flight, without those documents of the tick that are still to come
 
 cdef Work WORK
 WORK.owners = <Owner*>calloc(MAX_BACKENDS, sizeof(Owner))
@@ -263,6 +265,7 @@ cdef bint room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) n
     cdef uint32_t i
     cdef uint16_t owner, last = OWNER_LAST
     cdef Backend* backend
+    cdef Conn* conn = root_of(d.request).conn
     only[0] = OWNER_LAST
     limit[0] = <size_t>-1
     for i in range(d.item0, d.item0 + d.items):
@@ -277,7 +280,7 @@ cdef bint room_at_owners(Work* k, const Doc* d, uint16_t* only, size_t* limit) n
             only[0] = OWNER_LAST
         last = owner
         backend = t.core.owners[owner]
-        if backend.queued_bytes + k.size > backend.queue_limit_bytes and backend.queued_bytes:
+        if no_room_at(t.core, backend, conn, k.size):
             return False
         if backend.message_limit_bytes < limit[0]:
             limit[0] = backend.message_limit_bytes
@@ -296,10 +299,19 @@ cdef void split_doc(Work* k, Doc* d) noexcept nogil:
         resolved(core, r)
         return
     k.size = d.size + <size_t>d.edited * EDIT_BYTES
+    if r.gzip and r.conn != NULL and d.size > r.held_bytes:
+        hold(r.conn, r, d.size - r.held_bytes)    # inflated, it counts for more
+    if core.items_limit and not r.judged:
+        if k.items_held >= core.items_limit:
+            unbook(t, d)
+            turn_away(core, r, core.retry_after_ms, b"the gateway holds as many items as it may")
+            return
     if not room_at_owners(k, d, &only, &limit):
         unbook(t, d)
         turn_away(core, r, core.retry_after_ms, b"no backend has room for the request")
         return
+    if core.items_limit and not r.judged:
+        k.items_held += units_kept(t, d)
     r.open_parts += 1                 # held until all parts are there
     if core.queued_ack and not r.judged:
         for i in range(d.item0, d.item0 + d.items):
@@ -326,6 +338,15 @@ cdef void split_doc(Work* k, Doc* d) noexcept nogil:
     if r.open_parts == 0:
         resolved(core, r)
 
+cdef uint64_t units_kept(const Tables* t, const Doc* d) noexcept nogil:
+    """What sample has booked as in flight for a document."""
+    cdef uint64_t units = 0
+    cdef uint32_t i
+    for i in range(d.item0, d.item0 + d.items):
+        if t.items[i].owner < OWNER_LAST or t.items[i].owner == OWNER_NONE:
+            units += t.items[i].units
+    return units
+
 cdef void unbook(Tables* t, const Doc* d) noexcept nogil:
     """A document that finds no room: what sample booked as in flight is rejected (or dropped, if nobody is told)."""
     cdef uint32_t i, j, units
@@ -346,6 +367,10 @@ cdef void split_tick(Tables* t) noexcept nogil:
     """Writes all documents of the tick into batches; releases their bodies."""
     cdef uint32_t i
     WORK.t = t
+    WORK.items_held = t.core.ledger.in_flight
+    if t.core.items_limit:            # sample has booked all of the tick: what was there before counts
+        for i in range(t.ndocs):
+            WORK.items_held -= units_kept(t, &t.docs[i]) if not t.docs[i].request.judged else 0
     for i in range(t.ndocs):
         split_doc(&WORK, &t.docs[i])
 

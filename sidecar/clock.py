@@ -24,3 +24,13 @@ class SystemClock:
 
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
+
+    def unix_s(self) -> float:
+        return time.time()
+
+
+class WallClock(Protocol):
+    """The time of day: it may be stepped, so nothing may hang on it but what people read, and budgets by the hour."""
+
+    def unix_s(self) -> float:
+        """Seconds since 1970, UTC."""

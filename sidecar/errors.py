@@ -23,12 +23,14 @@ class Exit(IntEnum):
     PIPE = 1, "Whoever read the output has gone (`spangate ... | head`)."
     USAGE = 2, "The command line or the configuration is wrong; every problem is listed."
     PORT_TAKEN = 3, "An address to listen on is in use or not ours to bind."
-    NO_BACKEND = 4, "No backend is configured."
+    NO_BACKEND = 4, "No backend is configured; of `best`: there is no healthy collector."
     PATH_UNWRITABLE = 5, "A file or folder cannot be written."
     DESCRIPTORS = 6, "The limit on open files is too low for the configured connections."
-    UNREACHABLE = 7, "No gateway answers at the admin address (`status`, `explain`)."
+    UNREACHABLE = 7, "No gateway answers where a command looks for one: its admin address, or its admin socket."
     NOT_BUILT = 8, "The native extension is missing or does not load."
     DEMO = 9, "The demo cannot run, or its ledger and its backends do not agree."
+    STORE = 10, "The coordination store cannot be reached, or refuses."
+    REFUSED = 11, "The fleet refuses the change: somebody else changed it first, or it does not validate there."
     INTERNAL = 70, "An error that nobody foresaw. `SPANGATE_TRACEBACK=1` shows where."
     INTERRUPTED = 130, "Ended by Ctrl-C before there was anything to drain."
 
@@ -177,6 +179,13 @@ class QuestionInvalid(SpangateError):
 
     exit_code = Exit.USAGE
     grpc_status = GrpcStatus.INVALID_ARGUMENT
+
+
+class Refused(SpangateError):
+    """A change that is well-formed, and that the fleet does not take as things stand."""
+
+    exit_code = Exit.REFUSED
+    grpc_status = GrpcStatus.FAILED_PRECONDITION
 
 
 class DemoFailed(SpangateError):

@@ -81,6 +81,74 @@ class RoutingStrategy(StrEnum):
                 return (Ownership.NONE,)
 
 
+class SamplingStrategy(StrEnum):
+    """How the rate of a service is found."""
+
+    FIXED = "fixed"
+    ADAPTIVE = "adaptive"
+    PRIORITY_BASED = "priority_based"
+    COST_BASED = "cost_based"
+
+
+class Priority(StrEnum):
+    """The traffic class of a service: under shedding the lowest goes first."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class OnLimit(StrEnum):
+    """What happens to spans over a limit when thresholds alone have not kept them under it."""
+
+    SAMPLE = "sample"
+    """More of them are sampled out; adjusted counts stay true."""
+    REFUSE = "refuse"
+    """The request is refused: UNAVAILABLE, with a time to retry."""
+
+
+class Fairness(StrEnum):
+    """How `adaptive` spreads what may be kept."""
+
+    UNIFORM = "uniform"
+    """One rate for all services."""
+    MAX_MIN = "max_min"
+    """Rare services are kept whole, the frequent ones share the rest."""
+
+
+class Health(StrEnum):
+    """What is known of a collector."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+class RegionHealth(StrEnum):
+    """A region by the share of its collectors that are healthy: from 80 %, from 50 %, below."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+class StoreKind(StrEnum):
+    """Where the fleet's state lives."""
+
+    MEMORY = "memory"
+    """In this gateway, kept on disk: a fleet of one."""
+    ETCD = "etcd"
+
+
+class MemberSource(StrEnum):
+    """Who says which backends there are."""
+
+    STATIC = "static"
+    """`backends:` of the configuration."""
+    REGISTRY = "registry"
+    """The collectors that are registered in the region."""
+
+
 class LogLevel(StrEnum):
     """The least severe message that is written."""
 

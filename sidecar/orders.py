@@ -1,11 +1,11 @@
 """What supervisor and worker say to each other, over a socket pair that passes descriptors along.
 
-    supervisor                                   worker
-        Start + page, budget, listeners   ->
-        Use + policy, configuration       ->
-                                          <-     Applied(generation) or Refused(generation, reason)
-        Drain                             ->
-                                          <-     Drained(unsent items)
+    supervisor                                       worker
+        Start + page, budget, listeners       ->
+        Use + policy, configuration, tables   ->
+                                              <-     Applied(generation) or Refused(generation, reason)
+        Drain                                 ->
+                                              <-     Drained(unsent items)
 
 Each message is one datagram (SOCK_SEQPACKET) of JSON. Policy and configuration travel as sealed memory, so a message
 stays small, and credentials never stand in an argument list or in the environment.
@@ -19,7 +19,8 @@ from collections.abc import Sequence
 import msgspec
 
 MESSAGE_BYTES = 4096
-DESCRIPTORS = 64
+DESCRIPTORS = 253
+"""The most that Linux passes with one message (SCM_MAX_FD)."""
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -30,7 +31,11 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 
 
 class Use(msgspec.Struct, frozen=True, tag=True):
-    """Decide by this policy from the next tick on. Descriptors: policy, configuration (both sealed memory)."""
+    """Decide by this policy from the next tick on.
+
+    Descriptors: policy, configuration, the policy's tables in its order, all of sealed memory. Tables come along each
+    time; a worker that knows one by its digest does not map it again.
+    """
 
     generation: int
 

@@ -6,6 +6,7 @@ They are also the JSON of the admin, field by field, so a field is only ever add
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
@@ -28,6 +29,8 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     received: int = 0
     forwarded: int = 0
     sampled_out: int = 0
+    sampled_out_by: Mapping[str, int] = {}
+    """The same by whose threshold was the highest: `rate`, `limit`, `shed`, `upstream`."""
     rejected: int = 0
     """Refused, and the client was told."""
     dropped: Mapping[str, int] = {}
@@ -89,6 +92,8 @@ class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Parts sent to it again."""
     rerouted: int = 0
     """Parts that were its own and went to the next owner."""
+    rejected: int = 0
+    """Items that it rejected by partial_success."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +113,38 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Processor time since it started."""
 
 
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """How a gateway or collector does. Rates are per second over the last few seconds, the ratios 0 to 1 and above."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    queue: float = 0.0
+    """Fill of its queues."""
+    qps: float = 0.0
+    """Spans per second received."""
+    bytes_per_s: float = 0.0
+    latency_ms: float = 0.0
+    """Mean time in it: Little's law where nothing better is measured."""
+    error_rate: float = 0.0
+    """Of calls or items, the share that failed."""
+    capacity_qps: float = 0.0
+    """Spans per second that it can take; 0: not known."""
+    forecast: float = 0.0
+    """The utilization expected at the horizon."""
+    confidence: float = 0.0
+    """Of the forecast, 0 to 1."""
+
+    @property
+    def utilization(self) -> float:
+        """(CPU + memory) / 2."""
+        return (self.cpu + self.memory) / 2
+
+    @property
+    def available(self) -> float:
+        """1 - load / capacity, 1 where no capacity is known."""
+        return max(0.0, 1.0 - self.qps / self.capacity_qps) if self.capacity_qps else 1.0
+
+
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """What happens per second, over the last few seconds."""
 
@@ -117,6 +154,77 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     sampled_out: float = 0.0
     refused: float = 0.0
     received_bytes: float = 0.0
+
+
+class ScopeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the gateway follows the fleet's configuration of one scope (`global`, `regions/R`)."""
+
+    applied_version: int = 0
+    applied_revision: int = 0
+    refused_version: int = 0
+    """A later one that it does not take; 0 if there is none."""
+    refused: tuple[str, ...] = ()
+    """Why."""
+
+
+class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway as a member of a fleet."""
+
+    id: str = ""
+    store: str = "memory"
+    connected: bool = False
+    """Whether the store is being heard."""
+    silent_for_s: float = 0.0
+    """Since the last sign of life of the store."""
+    trouble: str = ""
+    """What is wrong with the store."""
+    namesake: str = ""
+    """Address of another gateway with the same id: the fleet sees one of the two."""
+    config_age_s: float = 0.0
+    """Since the configuration in force was taken, or found to be still the newest."""
+    scopes: Mapping[str, ScopeStatus] = {}
+    view_epochs: Mapping[str, int] = {}
+    """By region."""
+    members: int = 0
+    """Backends of the own region's view."""
+    members_down: int = 0
+    fallbacks: tuple[str, ...] = ()
+    """Regions that rules name and that have no healthy collector: their services stay in the own region."""
+    lease_valid: bool = False
+    lease_losses: int = 0
+    leads: tuple[str, ...] = ()
+    """Offices that this gateway holds: `global`, `regions/R`."""
+    led: bool = False
+    """Whether anybody leads the fleet."""
+    target_token: int = 0
+    target_sequence: int = 0
+    target_rate: float | None = None
+    sampling_floor: float = 1.0
+    """The lowest rate that the strategies allow; 1 where none moves it."""
+    relists: int = 0
+    resumes: int = 0
+    resync_differences: int = 0
+    watch_events: int = 0
+    announced: int = 0
+
+
+class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+    """How loaded the gateway is, is expected to be, and what it does about it."""
+
+    load: Load = Load()
+    utilization: float = 0.0
+    """The worst of CPU, memory and queue."""
+    forecast: float = 0.0
+    confidence: float = 0.0
+    horizon_s: float = 0.0
+    error: float = 0.0
+    """Mean absolute error of past forecasts."""
+    naive_error: float = 0.0
+    """The same of "it stays as it is"."""
+    degradation_level: float = 0.0
+    """0: nothing is shed; 1: all that may be."""
+    shed: Mapping[str, float] = {}
+    """Share that is left, by class, where it is below 1."""
 
 
 class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +249,8 @@ class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[str, ...] = ()
     workers: tuple[WorkerStatus, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
+    fleet: FleetStatus = FleetStatus()
+    foresight: Foresight = Foresight()
 
 
 class RequestCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +292,24 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """By method, as in `TraceService/Export`."""
     batch_items: Histogram = Histogram((), (0,), 0.0)
     """Items in a call to a backend."""
+    forwarded_late: int = 0
+    """Items that a backend took after their client had been told UNAVAILABLE."""
+    detoured: int = 0
+    """Items that went to the next owner of their slot, their own being down here."""
+    over_limit: int = 0
+    """Spans of requests that were refused because a limit was used up."""
+    fell_back: int = 0
+    """Items that stayed in the own region, nobody of the one that a rule names being up."""
+    split_by_rules: int = 0
+    """Items that a routing rule parts from others of their trace."""
+    tracestate_bad: int = 0
+    """Spans whose tracestate is not well formed, or cannot be true."""
+    trace_id_missing: int = 0
+    """Spans without a usable trace id."""
+    old_field: int = 0
+    """Scopes in the place of old that were left out, being there in the new one too."""
+    protocol_errors: int = 0
+    """Client connections that were closed for what they sent."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +346,14 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     kept: bool | None = None
     """None when it depends on what was not asked: no trace id was given."""
     sampling_rate: float = 1.0
+    region: str = ""
+    """Where it goes."""
+    rule: str = ""
+    """The pattern of the routing rule that decides about its service; empty where none does."""
+    view_epoch: int = 0
+    """Of the region's view: gateways that have the same one agree on the owner."""
+    down: tuple[str, ...] = ()
+    """Members that this view passes over."""
     reasons: tuple[str, ...] = ()
     """Sentences, the decisive ones first."""
 
@@ -228,23 +364,25 @@ class SettingValue(msgspec.Struct, frozen=True):
     path: str
     value: Shown
     source: str
-    """`flag`, `environment`, `file` or `default`."""
+    """`store`, `flag`, `environment`, `file` or `default`."""
     where: str = ""
-    """Flag, variable, or file and line."""
+    """Place in the store, flag, variable, or file and line."""
 
 
 def _sum(signal: Signal, rows: list[LedgerRow]) -> LedgerRow:
-    dropped: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
+    causes: Counter[str] = Counter()
     for row in rows:
-        for reason, count in row.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + count
+        dropped.update(row.dropped)
+        causes.update(row.sampled_out_by)
     return LedgerRow(
         signal=signal,
         service="*",
         received=sum(row.received for row in rows),
         forwarded=sum(row.forwarded for row in rows),
         sampled_out=sum(row.sampled_out for row in rows),
+        sampled_out_by=dict(causes),
         rejected=sum(row.rejected for row in rows),
-        dropped=dropped,
+        dropped=dict(dropped),
         in_flight=sum(row.in_flight for row in rows),
     )

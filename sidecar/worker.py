@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 
 import msgspec
 import uvloop
@@ -23,14 +24,15 @@ import uvloop
 from sidecar._native.core import WorkerCore
 from sidecar._native.engine import Engine
 from sidecar._native.ledger import page_bytes
-from sidecar._native.sample import Sampling
+from sidecar._native.route import Routing
 from sidecar.clock import SystemClock
 from sidecar.config.schema import GatewayConfig
 from sidecar.deliver.delivery import Delivery
 from sidecar.errors import SpangateError
-from sidecar.model import Ack, LogFormat, LogLevel, Signal
+from sidecar.model import Ack, LogFormat, LogLevel
 from sidecar.orders import Applied, Drain, Drained, Refused, Start, Use, receive_order, send
 from sidecar.pipeline.ingress import Ingress
+from sidecar.pipeline.sampler import Sampler
 from sidecar.policy import shelf
 from sidecar.policy.handover import take_over
 from sidecar.policy.policy import Policy
@@ -47,10 +49,7 @@ MARGIN_S = 0.05
 """Of a client's deadline, kept for the way back of the answer."""
 STALL_S = 2.0
 """Open calls and silence for so long: the backend is asked for a sign of life, and has as long to give it."""
-QUEUED_S = 300.0
-"""`ack: queued`: how long a part is tried before it is dropped as expired."""
 RETRY_AFTER_S = 1.0
-SIGNALS = {name: number for number, name in enumerate(Signal)}
 
 
 class Worker:
@@ -62,6 +61,8 @@ class Worker:
         self._done = asyncio.Event()
         self._draining = False
         self._policy: Policy | None = None
+        self._sampler: Sampler | None = None
+        self._policies = shelf.Reader()
         self._config = GatewayConfig()
         self._index = 0
         self._log = log.logger("worker")
@@ -111,27 +112,23 @@ class Worker:
             self._loop.call_later(GRACE_S, self._drain, self._config.shutdown.drain_timeout_s)
             self._log.error("the supervisor has gone, the worker drains soon", after_s=GRACE_S)
 
-    def _use(self, order: Use, policy_fd: int, config_fd: int) -> None:
+    def _use(self, order: Use, policy_fd: int, config_fd: int, *table_fds: int) -> None:
         try:
-            policy = shelf.attach(policy_fd)
+            policy = self._policies.read(policy_fd, table_fds)
             size = os.fstat(config_fd).st_size
             config = msgspec.json.decode(os.pread(config_fd, size, 0), type=GatewayConfig)
         except (SpangateError, msgspec.MsgspecError) as error:
             send(self._control, Refused(order.generation, str(error)))
             return
         finally:
-            os.close(policy_fd)
-            os.close(config_fd)
+            for fd in (policy_fd, config_fd, *table_fds):
+                os.close(fd)
         log.configure(config.log.level, config.log.format)
         self._configure(config)
-        self._delivery.use(config, [member.address for member in policy.view.members])
-        sampling = Sampling(
-            policy.sampling.rate,
-            frozenset(SIGNALS[name] for name in policy.sampling.signals),
-            policy.sampling.precision,
-        )
+        self._delivery.use(config, [member.address for member in policy.members])
+        sampler = Sampler(policy.sampling, config.workers, self._sampler)
         if self._policy is None:
-            self._ingress = Ingress(self._engine, sampling, policy.routing(self._index), self._attend)
+            self._ingress = Ingress(self._engine, sampler.table, policy.routing(self._index), self._attend)
             self._ingress.start(self._loop)
             for listener in self._listeners:
                 self._engine.listen(listener)
@@ -144,11 +141,24 @@ class Worker:
                 unix_ns=time.time_ns(),
                 turn=self._index,
             )
-            self._ingress.use(sampling, routing)
-        self._policy, self._config = policy, config
+            self._ingress.use(sampler.table, routing)
+        self._policy, self._sampler, self._config = policy, sampler, config
+        self._decide(policy, sampler, self._ingress.routing)
         self._ingress.turn()
         self._core.beat(policy.generation)
         send(self._control, Applied(policy.generation))
+
+    def _decide(self, policy: Policy, sampler: Sampler, routing: Routing) -> None:
+        """How services are sampled and where they go: those known now, and each new one before its first item."""
+
+        def meet(first: int, names: Sequence[str]) -> None:
+            sampler.meet(first, names)
+            for service, area in enumerate(policy.areas_of(names), first):
+                if area:
+                    routing.set_area(service, area)
+
+        meet(0, self._core.services())
+        self._core.on_services(meet)
 
     def _configure(self, config: GatewayConfig) -> None:
         delivery, batch, limits, receiver = config.delivery, config.batch, config.limits, config.receiver
@@ -157,11 +167,12 @@ class Worker:
             partial_limit_bytes=limits.memory_bytes // 2 // config.workers,
             batch_limit_bytes=batch.max_bytes,
             batch_limit_items=batch.max_items,
+            items_limit=-(-limits.items // config.workers),
             batch_wait_s=batch.max_wait_s,
             pacing_s=batch.pacing_s,
             max_wait_s=delivery.max_wait_s,
             margin_s=MARGIN_S,
-            queue_age_s=QUEUED_S,
+            queue_age_s=delivery.queued_for_s,
             soft_ratio=limits.soft_memory_ratio,
             queued_ack=delivery.ack is Ack.QUEUED,
             may_duplicate=delivery.may_duplicate_on_timeout,

@@ -1,3 +1,3 @@
 """What every test may use."""
 
-pytest_plugins = ["tests.parts.fixtures"]
+pytest_plugins = ["tests.parts.fixtures", "tests.coord.cluster"]

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import final
 
 from typing_extensions import Buffer
@@ -29,7 +30,14 @@ class WorkerCore:
         stall_s: float,
         retry_after_s: float,
         partial_limit_bytes: int = ...,
+        items_limit: int = ...,
     ) -> None: ...
+    # names from an id on
+    def services(self, first: int = 0) -> list[str]: ...
+    # met(first, names): at the end of every scan that has met services, which have the ids from `first` on
+    def on_services(self, met: Callable[[int, list[str]], None] | None) -> None: ...
+    # the kernels' clock, for tests
+    def at(self, now_ns: int) -> None: ...
     # buffers handed out, their bytes, spare bytes
     def memory(self) -> tuple[int, int, int]: ...
     def booked(self) -> int: ...

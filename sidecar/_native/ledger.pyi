@@ -2,6 +2,8 @@ from typing import Final, NamedTuple, final
 
 from typing_extensions import Buffer
 
+ARRIVED: Final[int]  # probabilities that are told apart
+SAMPLED_OUT: Final[tuple[str, ...]]
 DROPPED: Final[tuple[str, ...]]
 ANSWERED: Final[tuple[str, ...]]
 
@@ -15,6 +17,15 @@ class LedgerRow(NamedTuple):
     rejected: int
     requests: int
     dropped: tuple[int, ...]  # as DROPPED names them
+    causes: tuple[int, ...] = ...  # of sampled_out, as SAMPLED_OUT names them
+
+class ServiceRow(NamedTuple):
+    service: str
+    received: int
+    errors: int
+    kept: int
+    kept_bytes: int
+    arrived: tuple[int, ...]  # with a th, by probability: about 1/2, 1/4, ...; the last and below
 
 class SignalRow(NamedTuple):
     requests: int
@@ -59,6 +70,9 @@ class WorkerRow(NamedTuple):
     live_buffers: int
     live_bytes: int
     detoured: int
+    over_limit: int = ...
+    fell_back: int = ...
+    split_by_rules: int = ...
 
 def page_bytes() -> int: ...
 
@@ -66,6 +80,7 @@ def page_bytes() -> int: ...
 class PageReader:
     def __init__(self, page: Buffer) -> None: ...
     def rows(self) -> list[LedgerRow]: ...
+    def spans(self) -> list[ServiceRow]: ...
     def signals(self) -> list[SignalRow]: ...
     def backends(self) -> list[BackendRow]: ...
     def worker(self) -> WorkerRow: ...

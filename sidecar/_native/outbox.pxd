@@ -11,8 +11,6 @@ cdef enum Round:
 
 cdef bint dispatch(Core* core, Round which) noexcept nogil
 cdef bint dispatch_turn(Core* core) noexcept nogil
-cdef void sweep(Core* core) noexcept nogil
-cdef bint under_way(Core* core) noexcept nogil
 
 cdef class Outbox:
     cdef WorkerCore owner

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Final
 
 from typing_extensions import Buffer
@@ -8,8 +9,11 @@ OWNING: Final[int]
 SEQUENCE: Final[int]
 LEAST: Final[int]
 NONE: Final[int]  # in a table or an owner map: nobody
+AREAS_MAX: Final[int]
 
-class Routing:
+class Table:
+    mode: Final[int]
+    owners: Final[int]
     # primary uint16[65536], after uint16[65536][2], sequence uint16[n]
     def __init__(
         self,
@@ -19,14 +23,31 @@ class Routing:
         primary: Buffer | None = None,
         after: Buffer | None = None,
         sequence: Buffer | None = None,
+    ) -> None: ...
+    def owners_of(self, slot: int) -> tuple[int, int, int]: ...
+    def says_the_same(self, other: Table) -> bool: ...
+
+class Routing:
+    # places: by area uint16[its owners]
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        *,
+        places: Sequence[Buffer] | None = None,
+        owners: int | None = None,
         turn: int = 0,
     ) -> None: ...
-    # owner_map uint16[owners of old]; the number of slots that move
+    def set_area(self, service: int, area: int) -> None: ...
+    def area_of(self, service: int) -> int: ...
+    def go_on(self, old: Routing, *, area: int = 0, old_area: int = 0) -> None: ...
+    # owner_map uint16[owners of the old area]; the number of slots that move
     def begin_transition(
         self,
         old: Routing,
         owner_map: Buffer,
         *,
+        area: int = 0,
+        old_area: int = 0,
         now_ns: int,
         effective_ns: int,
         window_ns: int,
@@ -38,6 +59,10 @@ class Routing:
     def detoured(self) -> int: ...
     @property
     def stayed(self) -> int: ...
+    @property
+    def fell_back(self) -> int: ...
+    @property
+    def split_by_rules(self) -> int: ...
     @property
     def remembered(self) -> int: ...
     @property

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from sidecar.admin.pages import application
+from sidecar.admin.pages import Fleet, application
 from sidecar.errors import PortTaken
 from sidecar.model import Endpoint
 from sidecar.ports import Gateway
@@ -24,9 +24,9 @@ KEEP_ALIVE_S = 300
 class AdminServer:
     """Serves the admin pages of one gateway at one address, in the running event loop."""
 
-    def __init__(self, gateway: Gateway, listen: Endpoint) -> None:
+    def __init__(self, gateway: Gateway, fleet: Fleet, listen: Endpoint) -> None:
         self._listen = listen
-        self._server = _Server(_config(gateway))
+        self._server = _Server(_config(gateway, fleet))
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> Endpoint:
@@ -43,12 +43,26 @@ class AdminServer:
     async def stop(self) -> None:
         """Close, giving open requests a second. It may be called without a start."""
         if self._serving is not None:
-            self._server.should_exit = True
+            self._server.end()
             await self._serving
 
 
 class _Server(uvicorn.Server):
-    """uvicorn in a process that is not its own."""
+    """uvicorn in a process that is not its own: it waits for its end instead of looking for it ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._asked_to_end = asyncio.Event()
+
+    def end(self) -> None:
+        """Stop serving."""
+        self.should_exit = True
+        self._asked_to_end.set()
+
+    async def main_loop(self) -> None:
+        """Until `end`."""
+        await self.on_tick(0)
+        await self._asked_to_end.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -56,10 +70,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(gateway: Gateway) -> uvicorn.Config:
+def _config(gateway: Gateway, fleet: Fleet) -> uvicorn.Config:
     """HTTP/1.1 and nothing else. What is named here is not loaded, not guessed from the environment, not logged."""
     return uvicorn.Config(
-        application(gateway),
+        application(gateway, fleet),
         interface="asgi3",
         http="h11",
         ws="none",
@@ -67,6 +81,7 @@ def _config(gateway: Gateway) -> uvicorn.Config:
         lifespan="off",
         proxy_headers=False,
         server_header=False,
+        date_header=False,  # it would be set ten times a second; the pages set their own
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
         access_log=False,

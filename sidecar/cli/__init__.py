@@ -15,6 +15,11 @@ COMMANDS = {
     "validate": "List all problems of a configuration file.",
     "status": "Watch a running gateway.",
     "explain": "Tell where a trace or a service would go, kept or not, and why.",
+    "topology": "Show the fleet: who is there, and how they do.",
+    "best": "Tell which collector would be the best to send to.",
+    "config": "Read, check and change the configuration of the fleet.",
+    "region": "Create, list and delete the regions of the fleet.",
+    "register": "Register a collector that has no gateway beside it.",
     "demo": "Run a gateway with backends and load beside it, to look at.",
     "version": "Print versions, and which defences the native library has.",
 }
@@ -27,6 +32,7 @@ Examples:
   spangate run --backend collector-1:4317 --backend collector-2:4317,weight=2
   spangate validate spangate.yaml && spangate run --config spangate.yaml
   spangate status --once
+  spangate config apply fleet.yaml
 
 Exit codes: 0 is well, 2 says that the configuration or the command line is wrong; docs/configuration.md has them all.
 """

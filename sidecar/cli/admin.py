@@ -42,7 +42,8 @@ option = click.option(
 def ask(admin: Endpoint, path: str, answer: type[T], **query: str | None) -> T:
     """GET `path` and read the answer as `answer`.
 
-    GatewayUnreachable when nobody answers, or not as a gateway; QuestionInvalid when the gateway refuses the query.
+    GatewayUnreachable when nobody answers, or not as a gateway; QuestionInvalid when the gateway refuses the query;
+    StoreError when the store of its fleet does not answer.
     """
     wanted = urlencode({key: value for key, value in query.items() if value is not None})
     connection = http.client.HTTPConnection(admin.host, admin.port, timeout=_TIMEOUT_S)
@@ -57,7 +58,11 @@ def ask(admin: Endpoint, path: str, answer: type[T], **query: str | None) -> T:
     finally:
         connection.close()
     if response.status == http.HTTPStatus.BAD_REQUEST:
-        raise QuestionInvalid(_reason(body))
+        raise QuestionInvalid(*_told(body, "the gateway does not understand the question"))
+    if response.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        from sidecar.coord.store import StoreError
+
+        raise StoreError(*_told(body, f"{path} is not available"))
     if response.status != http.HTTPStatus.OK:
         raise GatewayUnreachable(str(admin), f"{path} gives {response.status} {response.reason}")
     try:
@@ -66,8 +71,10 @@ def ask(admin: Endpoint, path: str, answer: type[T], **query: str | None) -> T:
         raise GatewayUnreachable(str(admin), f"{path} gives what no gateway of this version does: {error}") from None
 
 
-def _reason(body: bytes) -> str:
+def _told(body: bytes, otherwise: str) -> tuple[str, str]:
+    """Error and hint as the gateway gives them."""
     try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return "the gateway does not understand the question"
+        told = json.loads(body)
+        return str(told["error"]), str(told.get("hint", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return otherwise, ""

@@ -21,7 +21,10 @@ def of(error: SpangateError) -> Exit:
 
 
 def of_usage(error: click.ClickException) -> Exit:
-    """Tell what is wrong with a command line."""
+    """Tell what is wrong with a command line. A group without a command is asked for its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
     context = error.ctx if isinstance(error, click.UsageError) else None
     message = error.format_message().rstrip(".")
     _tell("error", message[:1].lower() + message[1:], f"see `{context.command_path} --help`" if context else "")

@@ -46,13 +46,18 @@ def command(trace_id: str | None, service: str | None, signal: str, as_json: boo
 def _lines(answer: Explanation) -> list[tuple[str, str]]:
     question = answer.question
     by = f"{answer.strategy}, policy generation {answer.generation}"
+    by += "" if answer.slot is None else f", slot {answer.slot}"
+    by += f", view epoch {answer.view_epoch}" if answer.view_epoch else ""
+    rule = f", by the rule for {answer.rule}" if answer.rule else ""
     lines = [
         ("signal", str(question.signal)),
         ("trace", question.trace_id or ""),
         ("service", question.service or ""),
+        ("region", f"{answer.region}{rule}" if answer.region else ""),
         ("goes to", answer.owner or "no fixed backend"),
-        ("", f"by {by}" + ("" if answer.slot is None else f", slot {answer.slot}")),
+        ("", f"by {by}"),
         ("else to", ", then ".join(answer.next_owners)),
+        ("down", ", ".join(answer.down)),
         ("kept", f"{_KEPT[answer.kept]}, rate {answer.sampling_rate:g}"),
         *zip(["why", *[""] * len(answer.reasons)], answer.reasons, strict=False),
     ]

@@ -51,7 +51,7 @@ def run(config: Path | None, **given: Any) -> int:
     """Load and run. Flags come as they were typed: the configuration tells what is wrong with them, all at once."""
     flags = {setting.path: given[_parameter(setting)] for setting in FLAGGED if given[_parameter(setting)]}
     loaded = load(Inputs(config, dict(os.environ), flags))
-    if not loaded.config.backends:
+    if loaded.config.needs_backends:
         raise NoBackend
     log.configure(loaded.config.log.level, loaded.config.log.format)
     for problem in loaded.warnings:

@@ -34,13 +34,14 @@ Examples:
     "--interval",
     "interval_s",
     type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
     default=1.0,
     show_default=True,
-    help="Seconds between looks.",
+    help="Time between looks.",
 )
 @gateway.option
 def command(once: bool, as_json: bool, interval_s: float, admin: Endpoint) -> None:  # noqa: FBT001  click passes flags
-    """Watch a running gateway: rates, backends and their share, the ledger and its difference. Ctrl-C ends it."""
+    """Watch a running gateway: rates, fleet, load and forecast, backends and their share, the ledger. Ctrl-C ends it."""
     console = Console()
     if as_json:
         document = {page: gateway.ask(admin, f"/{page}", msgspec.Raw) for page in ("status", "ledger")}

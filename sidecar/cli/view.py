@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sidecar.cli.standing import standing
 from sidecar.snapshot import BackendStatus, GatewayStatus, LedgerRow, LedgerSnapshot, WorkerStatus
 
 _BAR_CELLS = 6
@@ -14,7 +15,8 @@ _BAR_CELLS = 6
 def frame(status: GatewayStatus, ledger: LedgerSnapshot, notice: str = "") -> Group:
     """All of it. `notice` is a line of trouble above the rest."""
     parts: list[RenderableType] = [Text(notice, style="bold red")] if notice else []
-    parts += [headline(status), flow(status), Text(), backends(status.backends), Text(), accounts(ledger)]
+    parts += [headline(status), flow(status), standing(status)]
+    parts += [Text(), backends(status.backends), Text(), accounts(ledger)]
     if losses := dropped(ledger):
         parts.append(losses)
     return Group(*parts, Text(), workers(status.workers))

@@ -11,21 +11,29 @@ from sidecar.config import backend_text
 from sidecar.config.given import DEFAULT, NOTHING, Empty, Given, Items, Keys, Source, Text
 from sidecar.config.kinds import Headers, Kind, Many, Unreadable
 from sidecar.config.reference import Field, fields, settings
-from sidecar.config.schema import Section
+from sidecar.config.schema import BackendConfig, GatewayConfig, Section
 from sidecar.errors import Problem
 from sidecar.model import Secret
 
 S = TypeVar("S", bound=Section)
 
+HINTS_MOST = 100
+"""Problems after which nobody looks for what may have been meant: it takes time, and a text can hold thousands."""
 _SHAPES = {Text: "a single value", Empty: "nothing", Items: "a list", Keys: "a mapping"}
 
 
 class Decoder:
-    """Turns trees of text into sections; gathers `problems`, and in `sources` where each value came from."""
+    """Turns trees of text into sections; gathers `problems`, and in `sources` where each value came from.
 
-    def __init__(self, problems: list[Problem]) -> None:
+    `root` is the whole that is decoded: what is written in the wrong section of it gets a hint.
+    """
+
+    def __init__(self, problems: list[Problem], root: type[Section] = GatewayConfig) -> None:
         self.problems = problems
         self.sources: dict[str, Source] = {}
+        self.shortened: list[str] = []
+        """Paths of lists in which a section is missing, because it could not be made."""
+        self._root = root
 
     def section(self, section: type[S], given: Given, path: str = "") -> S | None:
         """The section that `given` means; None when a field that must be given is not, which is a problem too."""
@@ -34,10 +42,12 @@ class Decoder:
                 names = ", ".join(field.key for field in fields(section))
                 self._shape(path, "a mapping", given, f"its keys: {names}")
             given = Keys({}, given.source)
+        if path and given is not NOTHING:
+            self.sources[path] = given.source
         known = {field.key: field for field in fields(section)}
         for key, stranger in given.keys.items():
             if key not in known:
-                self._unknown(key, known, path, stranger.source)
+                self._unknown(section, key, path, stranger.source)
         values, whole = {}, True
         for field in known.values():
             inner = f"{path}.{field.key}" if path else field.key
@@ -50,12 +60,16 @@ class Decoder:
 
     def _value(self, field: Field, given: Given | None, path: str) -> Any:
         if field.section is not None and not field.many:
+            if field.default is None and (given is None or isinstance(given, Empty)):
+                return None
             return self.section(field.section, NOTHING if given is None else given, path)
         self.sources[path] = DEFAULT if given is None else given.source
         if given is None:
             return field.default
         if field.section is not None:
             return self._sections(field.section, given, path)
+        if field.may_be_empty and isinstance(given, Text) and not given.text.strip():
+            return field.default
         match field.kind:
             case Many(of):
                 return self._scalars(of, given, path, field.default)
@@ -90,15 +104,18 @@ class Decoder:
         return values if len(self.problems) == before else default
 
     def _sections(self, section: type[S], given: Given, path: str) -> tuple[S, ...]:
-        if isinstance(given, Text):
+        short = section is BackendConfig
+        if short and isinstance(given, Text):
             given = backend_text.backends(given, path, self.problems)
-        if isinstance(given, Keys):
+        if isinstance(given, Keys | Text):
             self._shape(path, "a list", given, "begin each with a dash")
         found = []
         for i, item in enumerate(given.items if isinstance(given, Items) else ()):
             inner = f"{path}[{i}]"
-            long = backend_text.backend(item, inner, self.problems) if isinstance(item, Text) else item
+            long = backend_text.backend(item, inner, self.problems) if short and isinstance(item, Text) else item
             found.append(self.section(section, long, inner))
+        if None in found:
+            self.shortened.append(path)
         return tuple(one for one in found if one is not None)
 
     def _headers(self, kind: Headers, given: Given, path: str) -> dict[str, Secret]:
@@ -119,13 +136,18 @@ class Decoder:
             values[name] = self._scalar(kind.value, item, f"{path}.{name}", Secret(""))
         return values
 
-    def _unknown(self, key: str, known: dict[str, Field], path: str, source: Source) -> None:
-        elsewhere = {setting.path.rpartition(".")[2]: setting.path for setting in settings()}
-        near = get_close_matches(key, known, n=1) or [
-            elsewhere[k] for k in get_close_matches(key, elsewhere, n=1, cutoff=0.8)
-        ]
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    def _unknown(self, section: type[Section], key: str, path: str, source: Source) -> None:
+        hint = self._meant(section, key) if len(self.problems) < HINTS_MOST else ""
         self._refuse(f"{path}.{key}" if path else key, "is no setting", source, hint)
+
+    def _meant(self, section: type[Section], key: str) -> str:
+        if key in section.strangers:
+            return section.strangers[key]
+        known = [field.key for field in fields(section)]
+        elsewhere = {setting.path.rpartition(".")[2]: setting.path for setting in settings(self._root)}
+        near = [] if key in elsewhere else get_close_matches(key, known, n=1)
+        near += [elsewhere[k] for k in get_close_matches(key, elsewhere, n=1, cutoff=0.8)]
+        return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
 
     def _shape(self, path: str, wanted: str, given: Given, hint: str = "") -> None:
         self._refuse(path, f"must be {wanted}, not {_SHAPES[type(given)]}", given.source, hint)

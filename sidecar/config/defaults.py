@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidecar.model import Ack, Compression, Endpoint, LogFormat, LogLevel, RoutingStrategy, Signal
+from sidecar.model import Ack, Compression, Endpoint, LogFormat, LogLevel, RoutingStrategy, Signal, StoreKind
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -30,6 +30,7 @@ SAMPLING_PRECISION = 4
 
 DELIVERY_ACK = Ack.FORWARDED
 DELIVERY_MAX_WAIT_S = 3.0  # the SDKs of Java and Rust send no deadline
+DELIVERY_QUEUED_FOR_S = 300.0  # as long as the Collector tries
 DELIVERY_MAX_RETRIES = 3
 DELIVERY_BACKOFF_INITIAL_S = 0.1
 DELIVERY_BACKOFF_MAX_S = 10.0
@@ -47,6 +48,7 @@ LIMITS_MESSAGE_BYTES = 64 * MIB
 LIMITS_MEMORY_BYTES = 512 * MIB
 LIMITS_SOFT_MEMORY_RATIO = 0.8
 LIMITS_BACKEND_QUEUE_BYTES = 64 * MIB
+LIMITS_ITEMS = 0  # bytes are bounded, and say more
 LIMITS_CONNECTIONS = 4096
 LIMITS_STREAMS_PER_CONNECTION = 1024
 
@@ -54,6 +56,17 @@ RECEIVER_CONNECTION_MAX_AGE_S = 600.0
 RECEIVER_CONNECTION_MAX_AGE_GRACE_S = 30.0
 RECEIVER_KEEPALIVE_TIME_S = 60.0
 RECEIVER_KEEPALIVE_TIMEOUT_S = 20.0
+
+COORDINATION_STORE = StoreKind.MEMORY
+COORDINATION_ENDPOINTS = (Endpoint("127.0.0.1", 2379),)
+COORDINATION_PREFIX = "/spangate"
+COORDINATION_TIMEOUT_S = 4.0
+COORDINATION_LEASE_TTL_S = 15.0
+COORDINATION_ANNOUNCE_EVERY_S = 2.0
+
+COLLECTOR_CHECK_EVERY_S = 2.0
+COLLECTOR_RISE = 2
+COLLECTOR_FALL = 3
 
 SHUTDOWN_DRAIN_TIMEOUT_S = 25.0  # under the 30 s that Kubernetes gives a pod
 SHUTDOWN_UNREADY_FOR_S = 0.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from sidecar.config.given import Origin
 from sidecar.config.kinds import Headers, Many
 from sidecar.config.load import Sources
 from sidecar.config.reference import fields
@@ -11,12 +12,19 @@ from sidecar.config.schema import GatewayConfig, Section
 from sidecar.snapshot import SettingValue, Shown
 
 
-def effective(config: GatewayConfig, sources: Sources) -> tuple[SettingValue, ...]:
-    """All settings in the order of the schema, those of backends by index: `backends[0].address`."""
-    return tuple(_placed(path, shown, sources) for path, shown in _shown(config, ""))
+def effective(
+    config: GatewayConfig, sources: Sources, store_paths: Mapping[str, str] | None = None
+) -> tuple[SettingValue, ...]:
+    """All settings in the order of the schema, those of backends by index: `backends[0].address`.
+
+    `store_paths` says which of them the store has set, and where they stand there: `global v12`.
+    """
+    return tuple(_placed(path, shown, sources, store_paths or {}) for path, shown in _shown(config, ""))
 
 
-def _placed(path: str, shown: Shown, sources: Sources) -> SettingValue:
+def _placed(path: str, shown: Shown, sources: Sources, store_paths: Mapping[str, str]) -> SettingValue:
+    if path in store_paths:
+        return SettingValue(path, shown, str(Origin.STORE), store_paths[path])
     source = sources.of(path)
     line = f":{source.line}" if source.line is not None else ""
     return SettingValue(path, shown, str(source.origin), f"{source.where}{line}")

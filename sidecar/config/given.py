@@ -10,6 +10,7 @@ from typing import NamedTuple
 class Origin(StrEnum):
     """Where a value can come from, the strongest first."""
 
+    STORE = "store"
     FLAG = "flag"
     ENVIRONMENT = "environment"
     FILE = "file"

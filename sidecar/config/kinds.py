@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
 
 from sidecar.config.units import read_duration_s, read_size_bytes, write_duration, write_size
 from sidecar.model import Endpoint, Secret
@@ -187,8 +188,8 @@ class Choice:
     names: type[StrEnum]
     planned: tuple[str, ...] = ()
     unfit: tuple[StrEnum, ...] = ()
-    metavar = "NAME"
     """Names that make no sense here."""
+    metavar = "NAME"
 
     @property
     def fit(self) -> list[StrEnum]:
@@ -249,6 +250,94 @@ class Name:
 
     def show(self, value: str) -> str:
         return value
+
+
+@dataclass(frozen=True)
+class Glob:
+    """The name of a service, or a pattern in which `*` stands for any text. No other character is special."""
+
+    noun = "name or pattern"
+    metavar = "PATTERN"
+    longest: int = 255
+
+    def read(self, text: str) -> str:
+        if not text or not text.isprintable() or len(text) > self.longest:
+            raise Unreadable(f"must be printable, not empty, and at most {self.longest} characters")
+        return text
+
+    def show(self, value: str) -> str:
+        return value
+
+
+@dataclass(frozen=True)
+class KeyName:
+    """A name that stands in keys of the store, as `coord.keys` checks it there."""
+
+    noun = "name"
+    metavar = "TEXT"
+    longest: int = 128
+
+    def read(self, text: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) or len(text) > self.longest:
+            raise Unreadable(
+                f"must be at most {self.longest} of A-Z a-z 0-9 . _ -, a letter or digit first, not {text!r}"
+            )
+        return text
+
+    def show(self, value: str) -> str:
+        return value
+
+    @classmethod
+    def fitted(cls, text: str) -> str:
+        """`text` with a dash for whatever may not stand in a key: `[::1]:4317` is `1-4317`."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[: cls.longest]
+
+
+class Url:
+    """An address on the web."""
+
+    noun = metavar = "URL"
+
+    def read(self, text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits or not text.isprintable() or " " in text:
+            raise Unreadable(f"must be like http://HOST:PORT/PATH, not {text!r}")
+        return text
+
+    def show(self, value: str) -> str:
+        return value
+
+
+class KeyPrefix:
+    """What keys in a store begin with: segments, each after a slash."""
+
+    noun = "path that begins with a slash"
+    metavar = "PATH"
+
+    def read(self, text: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._-]+){1,8}", text):
+            raise Unreadable(f"must be like /spangate, not {text!r}")
+        return text
+
+    def show(self, value: str) -> str:
+        return value
+
+
+class Hidden:
+    """A password or token: never shown, not even when it is wrong."""
+
+    noun = "secret text"
+    metavar = "TEXT"
+
+    def read(self, text: str) -> Secret:
+        return Secret(text)
+
+    def show(self, value: Secret | None) -> str:
+        return "" if value is None else str(value)
 
 
 class HeaderValue:

@@ -11,13 +11,16 @@ from pathlib import Path
 from sidecar.config.decode import Decoder
 from sidecar.config.given import DEFAULT, NOTHING, Given, Items, Keys, Origin, Source, Text, overlaid, planted
 from sidecar.config.reference import FLAGS, settings
+from sidecar.config.rules import Rule, broken, in_order
 from sidecar.config.schema import GatewayConfig
-from sidecar.config.validate import ADVICE, RULES, Rule
+from sidecar.config.validate import ADVICE, RULES
 from sidecar.errors import ConfigInvalid, Problem
 
 FILE_VARIABLE = "SPANGATE_CONFIG"
 TRACEBACK_VARIABLE = "SPANGATE_TRACEBACK"
 
+# Those of the commands that change a fleet, which a gateway's environment may have too.
+_COMMAND = re.compile(r"SPANGATE_ADMIN_(GRPC|TOKEN_FILE|CA_FILE|CERT_FILE|KEY_FILE)")
 # Kubernetes puts these into every pod beside a Service called `spangate`.
 _SERVICE_LINK = re.compile(r"SPANGATE_(SERVICE_|PORT(_|$))")
 
@@ -43,8 +46,18 @@ class Sources:
     def of(self, path: str) -> Source:
         """The place of a setting, or of the list or section that it came with."""
         while path and path not in self.places:
-            path = re.sub(r"(\.[^.\[]+|\[\d+\]|^[^.\[]+)$", "", path)
+            path = _above(path)
         return self.places.get(path, DEFAULT)
+
+    def placed(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems, each with the place of the setting that it blames; for a default, of the section around it."""
+        found = [(problem, self._written(problem.path)) for problem in problems]
+        return [problem._replace(line=source.line, source=source.where) for problem, source in found]
+
+    def _written(self, path: str) -> Source:
+        while (source := self.of(path)) == DEFAULT and path:
+            path = _above(path)
+        return source
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,9 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
 
 
-def load(inputs: Inputs, rules: Iterable[Rule] = RULES, advice: Iterable[Rule] = ADVICE) -> Loaded:
+def load(
+    inputs: Inputs, rules: Iterable[Rule[GatewayConfig]] = RULES, advice: Iterable[Rule[GatewayConfig]] = ADVICE
+) -> Loaded:
     """Read, join and check `inputs`: flag > environment > file > default.
 
     ConfigInvalid holds every problem of every place, in the order of the file's lines. A configuration without
@@ -69,11 +84,10 @@ def load(inputs: Inputs, rules: Iterable[Rule] = RULES, advice: Iterable[Rule] =
     decoder = Decoder(problems)
     config = decoder.section(GatewayConfig, tree) or GatewayConfig()
     sources = Sources(inputs, decoder.sources)
-    for rule in rules:
-        problems += [_placed(problem, sources) for problem in rule.broken(config, tuple(problems))]
+    problems += sources.placed(broken(rules, config, problems, decoder.shortened))
     if problems:
-        raise ConfigInvalid(sorted(problems, key=lambda problem: (problem.source, problem.line or 0)))
-    found = [_placed(problem, sources) for rule in advice for problem in rule.broken(config, ())]
+        raise ConfigInvalid(in_order(problems))
+    found = sources.placed(problem for each in advice for problem in each.broken(config))
     return Loaded(config, sources, (*found, *_strangers(inputs.environment)))
 
 
@@ -102,19 +116,19 @@ def _flags(flags: Mapping[str, str | Sequence[str]]) -> Keys:
     return tree
 
 
+def _above(path: str) -> str:
+    """The list or section that a path is in."""
+    return re.sub(r"(\.[^.\[]+|\[\d+\]|^[^.\[]+)$", "", path)
+
+
 def _items(texts: Sequence[str], source: Source) -> Items:
     return Items(tuple(Text(text, source) for text in texts), source)
-
-
-def _placed(problem: Problem, sources: Sources) -> Problem:
-    source = sources.of(problem.path)
-    return problem._replace(line=source.line, source=source.where)
 
 
 def _strangers(environment: Mapping[str, str]) -> Iterable[Problem]:
     """Variables that look like ours and are not. No reason to refuse: others set them too."""
     known = {setting.variable for setting in settings() if setting.variable} | {FILE_VARIABLE, TRACEBACK_VARIABLE}
     for name in sorted(environment.keys() - known):
-        if name.startswith("SPANGATE_") and not _SERVICE_LINK.match(name):
+        if name.startswith("SPANGATE_") and not (_SERVICE_LINK.match(name) or _COMMAND.fullmatch(name)):
             near = get_close_matches(name, known, n=1)
             yield Problem("", "sets nothing", f"did you mean {near[0]}?" if near else "", None, name)

@@ -8,8 +8,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from sidecar.config.reference import fields, reloads
+from sidecar.config.rules import Rule, broken
 from sidecar.config.schema import GatewayConfig, Section
-from sidecar.config.validate import RULES, Rule
+from sidecar.config.validate import RULES
 from sidecar.errors import ConfigInvalid
 
 S = TypeVar("S", bound=Section)
@@ -25,12 +26,12 @@ class Reloaded(NamedTuple):
     """Paths of settings that were to change, and have kept their value."""
 
 
-def reloaded(old: GatewayConfig, new: GatewayConfig, rules: Iterable[Rule] = RULES) -> Reloaded:
+def reloaded(old: GatewayConfig, new: GatewayConfig, rules: Iterable[Rule[GatewayConfig]] = RULES) -> Reloaded:
     """`old` with all of `new` that a reload applies. ConfigInvalid when the mixture breaks a rule."""
     live: list[str] = []
     restart: list[str] = []
     config = _joined(old, new, "", live, restart)
-    if problems := [problem for rule in rules for problem in rule.broken(config, ())]:
+    if problems := broken(rules, config):
         raise ConfigInvalid(problems)
     return Reloaded(config, tuple(live), tuple(restart))
 

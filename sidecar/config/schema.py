@@ -7,22 +7,39 @@ suffix. The values survive `msgspec.json` in both directions, which is how worke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
 from sidecar.config import defaults as default
-from sidecar.config.kinds import Address, Choice, Count, Duration, Headers, Many, Name, Number, Size, Switch
+from sidecar.config.kinds import (
+    Address,
+    Choice,
+    Count,
+    Duration,
+    Headers,
+    Hidden,
+    KeyName,
+    KeyPrefix,
+    Many,
+    Name,
+    Number,
+    Size,
+    Switch,
+    Url,
+)
 from sidecar.model import (
     Ack,
     Compression,
     Endpoint,
     LogFormat,
     LogLevel,
+    MemberSource,
     Ownership,
     RoutingStrategy,
     Secret,
     Signal,
+    StoreKind,
 )
 
 Ratio = Annotated[float, Number(most=1)]
@@ -34,16 +51,23 @@ _WITHOUT_TRACE_IDS = (Signal.METRICS, Signal.PROFILES)
 
 
 def key_of(attribute: str) -> str:
-    """The key in the file of a field: `max_wait_s` is written `max_wait`."""
-    return attribute.removesuffix("_s")
+    """The key in the file of a field: `max_wait_s` is written `max_wait`, for it has a unit; a rate stays as it is."""
+    return attribute if attribute.endswith("_per_s") else attribute.removesuffix("_s")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=key_of):
     """A mapping in the file."""
 
+    plural: ClassVar[str] = "sections"
+    """What the manual calls several of them."""
+    strangers: ClassVar[Mapping[str, str]] = {}
+    """Keys that have their place somewhere else altogether, and what to tell who writes them here."""
+
 
 class BackendConfig(Section, frozen=True, kw_only=True):
     """A collector to forward to, by OTLP/gRPC. `HOST:PORT,weight=2,header.api-key=...` is the short form."""
+
+    plural: ClassVar[str] = "backends"
 
     address: Annotated[Endpoint, Address()]
     """Where it listens."""
@@ -70,6 +94,8 @@ class RoutingConfig(Section, frozen=True, kw_only=True):
     `intelligent` with `ownership: none`, send each request whole to one backend: cheapest, but they split traces.
     """
 
+    members: Annotated[MemberSource | None, Choice(MemberSource)] = None
+    """Who says which backends there are."""
     strategy: Annotated[RoutingStrategy, Choice(RoutingStrategy)] = default.ROUTING_STRATEGY
     """How a backend is chosen."""
     ownership: Annotated[Ownership | None, Choice(Ownership)] = None
@@ -124,6 +150,8 @@ class DeliveryConfig(Section, frozen=True, kw_only=True):
     """When a client gets its OK. `forwarded`: a backend has the data. `queued`: memory has it, a crash loses it."""
     max_wait_s: Annotated[float, Duration(least=0.01)] = default.DELIVERY_MAX_WAIT_S
     """The time to deliver a request, where the client gives no shorter deadline."""
+    queued_for_s: Annotated[float, Duration(least=0.01)] = default.DELIVERY_QUEUED_FOR_S
+    """The time to deliver what has its OK already (`ack: queued`); then it is dropped."""
     max_retries: Annotated[int, Count(most=100)] = default.DELIVERY_MAX_RETRIES
     """Retries at one owner before the next owner is tried."""
     backoff: BackoffConfig = BackoffConfig()
@@ -158,9 +186,11 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     memory_bytes: Annotated[int, Size(least=default.MIB)] = default.LIMITS_MEMORY_BYTES
     """Bodies and queues of all workers together."""
     soft_memory_ratio: Annotated[float, Number(least=0.1, most=1)] = default.LIMITS_SOFT_MEMORY_RATIO
-    """The share of `memory_bytes` from which unsent work of clients that have gone is dropped."""
+    """The part of `memory_bytes` from which each client is held to its share, and unsent work of gone ones dropped."""
     backend_queue_bytes: Bytes = default.LIMITS_BACKEND_QUEUE_BYTES
     """What may wait for one backend."""
+    items: Annotated[int, Count(most=10**9)] = default.LIMITS_ITEMS
+    """Spans, log records and data points that all workers together have in flight; 0 is no limit."""
     connections: Annotated[int, Count(least=1, most=1_000_000)] = default.LIMITS_CONNECTIONS
     """Client connections of all workers together."""
     streams_per_connection: Annotated[int, Count(least=1, most=100_000)] = default.LIMITS_STREAMS_PER_CONNECTION
@@ -180,11 +210,87 @@ class ReceiverConfig(Section, frozen=True, kw_only=True):
     """The time a ping has to come back before the connection is closed."""
 
 
+class AdminGrpcConfig(Section, frozen=True, kw_only=True):
+    """The admin service on TCP, for who changes the fleet from another machine: always with TLS and a token."""
+
+    listen: Annotated[Endpoint | None, Address(any_port=True)] = None
+    """Where it listens. Empty: on the Unix socket alone."""
+    cert_file: Annotated[str, Name(longest=4096)] = ""
+    """The certificate that it shows."""
+    key_file: Annotated[str, Name(longest=4096)] = ""
+    """Its key."""
+    client_ca_file: Annotated[str, Name(longest=4096)] = ""
+    """Callers must show a certificate that these have signed. Empty: the token is enough."""
+    token: Annotated[Secret | None, Hidden()] = None
+    """What callers must send as `authorization: Bearer TOKEN`."""
+
+
 class AdminConfig(Section, frozen=True, kw_only=True):
     """Health, metrics, ledger and configuration over HTTP. There is no authentication: keep it on loopback."""
 
     listen: Annotated[Endpoint, Address(any_port=True)] = default.ADMIN_LISTEN
     """Where the admin listens; port 0 takes any free one."""
+    socket: Annotated[str, Name(longest=107)] = ""
+    """The Unix socket through which the fleet is changed."""
+    grpc: AdminGrpcConfig = AdminGrpcConfig()
+
+
+class CoordinationConfig(Section, frozen=True, kw_only=True):
+    """Where gateways meet. `memory` is a fleet of one that needs nothing else; `etcd` is a fleet."""
+
+    store: Annotated[StoreKind, Choice(StoreKind)] = default.COORDINATION_STORE
+    """Where the fleet's state lives."""
+    endpoints: Annotated[tuple[Endpoint, ...], Many(Address())] = default.COORDINATION_ENDPOINTS
+    """The members of etcd."""
+    prefix: Annotated[str, KeyPrefix()] = default.COORDINATION_PREFIX
+    """What all keys begin with."""
+    username: Annotated[str, Name()] = ""
+    """The user of etcd, where it asks for one."""
+    password: Annotated[Secret | None, Hidden()] = None
+    """The user's password."""
+    ca_file: Annotated[str, Name(longest=4096)] = ""
+    """The certificates that sign etcd's: TLS is used when this is given. `system` takes those of the system."""
+    cert_file: Annotated[str, Name(longest=4096)] = ""
+    """The certificate that is shown to etcd."""
+    key_file: Annotated[str, Name(longest=4096)] = ""
+    """Its key."""
+    timeout_s: Annotated[float, Duration(least=0.1, most=60)] = default.COORDINATION_TIMEOUT_S
+    """The longest that a call to the store may take."""
+    lease_ttl_s: Annotated[float, Duration(least=1, most=3600)] = default.COORDINATION_LEASE_TTL_S
+    """The silence after which the fleet forgets this gateway. It is renewed three times in that time."""
+    announce_every_s: Annotated[float, Duration(least=0.1, most=600)] = default.COORDINATION_ANNOUNCE_EVERY_S
+    """How often load is announced at most; with jitter, and only when it has changed."""
+    state_dir: Annotated[str, Name(longest=4096)] = ""
+    """The folder of the last good configuration and view."""
+
+
+class CollectorConfig(Section, frozen=True, kw_only=True):
+    """The collector that this gateway runs beside: it registers it for the fleet, and tells how it does."""
+
+    endpoint: Annotated[Endpoint | None, Address()] = None
+    """Where other gateways reach its OTLP/gRPC. Empty: there is no collector."""
+    id: Annotated[str, KeyName()] = ""
+    """Its id in the fleet."""
+    health_url: Annotated[str, Url()] = ""
+    """What answers 200 while it is well. Empty: a connection to its endpoint is the test."""
+    metrics_url: Annotated[str, Url()] = ""
+    """Its own metrics in Prometheus format, from which its load is read."""
+    capacity_qps: Annotated[float, Number(most=1e12)] = 0.0
+    """Spans per second that it can take. 0: learnt."""
+    capacity_bytes_per_s: Annotated[float, Number(most=1e15)] = 0.0
+    """Bytes per second that it can take. 0: learnt."""
+    weight: Annotated[float, Number(most=1000)] = default.BACKEND_WEIGHT
+    """Its share relative to the others in the region."""
+    check_every_s: Annotated[float, Duration(least=0.1)] = default.COLLECTOR_CHECK_EVERY_S
+    """How often it is looked at."""
+    rise: Annotated[int, Count(least=1, most=100)] = default.COLLECTOR_RISE
+    """Good looks in a row that make it healthy."""
+    fall: Annotated[int, Count(least=1, most=100)] = default.COLLECTOR_FALL
+    """Bad looks in a row that make it unhealthy."""
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not self.id:
+            msgspec.structs.force_setattr(self, "id", KeyName.fitted(str(self.endpoint)))
 
 
 class ShutdownConfig(Section, frozen=True, kw_only=True):
@@ -208,10 +314,18 @@ class LogConfig(Section, frozen=True, kw_only=True):
 class GatewayConfig(Section, frozen=True, kw_only=True):
     """The whole configuration of a gateway."""
 
+    strangers: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("global", "local"), "that is for a fleet: `spangate config apply FILE` puts it into the store"
+    )
+
     listen: Annotated[tuple[Endpoint, ...], Many(Address(any_port=True))] = default.LISTEN
     """Where OTLP/gRPC is received; port 0 takes any free one."""
-    region: Annotated[str, Name(longest=64)] = default.REGION
-    """The `region` label of the metrics."""
+    region: Annotated[str, KeyName(longest=64)] = default.REGION
+    """The region it belongs to, also the `region` label of the metrics."""
+    id: Annotated[str, KeyName()] = ""
+    """Its id in the fleet."""
+    advertise: Annotated[Endpoint | None, Address()] = None
+    """The address under which others reach it."""
     workers: Annotated[int, Count(least=1, most=256)] = default.WORKERS
     """Processes of the data plane; each can fill a core."""
     backends: tuple[BackendConfig, ...] = ()
@@ -223,8 +337,22 @@ class GatewayConfig(Section, frozen=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     receiver: ReceiverConfig = ReceiverConfig()
     admin: AdminConfig = AdminConfig()
+    coordination: CoordinationConfig = CoordinationConfig()
+    collector: CollectorConfig = CollectorConfig()
     shutdown: ShutdownConfig = ShutdownConfig()
     log: LogConfig = LogConfig()
+
+    def __post_init__(self) -> None:
+        if self.routing.members is None:
+            met = self.coordination.store is not StoreKind.MEMORY or self.collector.endpoint is not None
+            source = MemberSource.REGISTRY if met and not self.backends else MemberSource.STATIC
+            routing = msgspec.structs.replace(self.routing, members=source)
+            msgspec.structs.force_setattr(self, "routing", routing)
+
+    @property
+    def needs_backends(self) -> bool:
+        """Whether there is nowhere to forward to: no backend is named, and nobody else says who there is."""
+        return not self.backends and self.routing.members is MemberSource.STATIC
 
     def compression_of(self, backend: BackendConfig) -> Compression:
         """How calls to `backend` are compressed: as it says itself, else as `delivery` says."""

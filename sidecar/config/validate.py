@@ -1,44 +1,22 @@
-"""What no single value can be blamed for. A rule that is broken refuses the configuration; advice is only given.
+"""The rules for a gateway: what no single value can be blamed for.
 
-A rule names the settings it reads, and is silent while one of them has a problem of its own. Rules that need to know
-routing or sampling are written there, and handed to `load` beside these.
+A rule that is broken refuses the configuration; advice is only given.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
-from typing import NamedTuple
 
+from sidecar.config import defaults as default
+from sidecar.config.rules import Rule, rule
 from sidecar.config.schema import GatewayConfig
 from sidecar.errors import Problem
-from sidecar.model import Ack, RoutingStrategy
+from sidecar.model import Ack, MemberSource, RoutingStrategy, Secret, StoreKind
 
-Check = Callable[[GatewayConfig], Iterator[Problem]]
-
-_INDEX = re.compile(r"\[\d+\]")
 BACKENDS_MAX = 1024
 """What the tables of the data plane have room for (MEMBERS_MAX of the native `rendezvous`)."""
 _PRIVATE = ("127.", "localhost", "::1")
-
-
-class Rule(NamedTuple):
-    """A check, and the settings it reads: `backends[].weight` stands for those of all backends."""
-
-    reads: tuple[str, ...]
-    check: Check
-
-    def broken(self, config: GatewayConfig, known: Iterable[Problem]) -> Iterator[Problem]:
-        """Problems that the check finds, unless one that is known lies under what it reads."""
-        bad = {_INDEX.sub("[]", problem.path) for problem in known}
-        if not any(path == read or path.startswith((f"{read}.", f"{read}[")) for path in bad for read in self.reads):
-            yield from self.check(config)
-
-
-def rule(*reads: str) -> Callable[[Check], Rule]:
-    """Make a rule of a check that reads these settings."""
-    return lambda check: Rule(reads, check)
 
 
 @rule("listen")
@@ -146,6 +124,87 @@ def drain_outlasts_unready(config: GatewayConfig) -> Iterator[Problem]:
         yield Problem("shutdown.unready_for", "is longer than shutdown.drain_timeout, of which it is a part")
 
 
+@rule("coordination.store", "coordination.endpoints")
+def etcd_is_somewhere(config: GatewayConfig) -> Iterator[Problem]:
+    if config.coordination.store is StoreKind.ETCD and not config.coordination.endpoints:
+        yield Problem("coordination.endpoints", "is empty", "name the members of etcd")
+
+
+@rule("coordination.endpoints")
+def endpoints_differ(config: GatewayConfig) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for i, endpoint in enumerate(config.coordination.endpoints):
+        if (j := first.setdefault(str(endpoint).lower(), i)) != i:
+            yield Problem(f"coordination.endpoints[{i}]", f"is that of coordination.endpoints[{j}]")
+
+
+@rule("coordination.username", "coordination.password")
+def credentials_are_a_pair(config: GatewayConfig) -> Iterator[Problem]:
+    coordination = config.coordination
+    if coordination.username and coordination.password is None:
+        yield Problem(
+            "coordination.username",
+            "has no coordination.password",
+            "SPANGATE_COORDINATION_PASSWORD keeps it out of files",
+        )
+    if coordination.password is not None and not coordination.username:
+        yield Problem("coordination.password", "has no coordination.username")
+
+
+@rule("coordination.ca_file", "coordination.cert_file", "coordination.key_file")
+def tls_is_whole(config: GatewayConfig) -> Iterator[Problem]:
+    coordination = config.coordination
+    if coordination.cert_file and not coordination.key_file:
+        yield Problem("coordination.cert_file", "has no coordination.key_file")
+    if coordination.key_file and not coordination.cert_file:
+        yield Problem("coordination.key_file", "has no coordination.cert_file")
+    if coordination.cert_file and not coordination.ca_file:
+        yield Problem(
+            "coordination.cert_file",
+            "is shown over TLS only, and coordination.ca_file is empty",
+            "`system` trusts what the system trusts",
+        )
+
+
+@rule("admin.grpc")
+def the_way_in_is_guarded(config: GatewayConfig) -> Iterator[Problem]:
+    grpc = config.admin.grpc
+    if grpc.listen is None:
+        return
+    for key, given in (("cert_file", grpc.cert_file), ("key_file", grpc.key_file), ("token", grpc.token)):
+        if not given or (isinstance(given, Secret) and not given.reveal()):
+            yield Problem(f"admin.grpc.{key}", "is needed with admin.grpc.listen", "TCP is served with TLS and a token")
+
+
+@rule("coordination.lease_ttl", "coordination.announce_every")
+def announcements_outrun_the_lease(config: GatewayConfig) -> Iterator[Problem]:
+    if config.coordination.announce_every_s >= config.coordination.lease_ttl_s:
+        yield Problem("coordination.announce_every", "is not shorter than coordination.lease_ttl")
+
+
+@rule("coordination.lease_ttl", "coordination.timeout")
+def the_lease_outlasts_a_call(config: GatewayConfig) -> Iterator[Problem]:
+    if config.coordination.lease_ttl_s <= config.coordination.timeout_s:
+        yield Problem(
+            "coordination.lease_ttl",
+            "is not longer than coordination.timeout: one slow call to the store would lose it",
+        )
+
+
+@rule("listen", "advertise", "collector.endpoint")
+def the_collector_is_another(config: GatewayConfig) -> Iterator[Problem]:
+    if config.collector.endpoint is not None and config.collector.endpoint in (*config.listen, config.advertise):
+        yield Problem("collector.endpoint", "is where this gateway listens: the fleet would send to it in circles")
+
+
+@rule("collector.endpoint", "collector.id", "collector.health_url", "collector.metrics_url")
+def the_collector_is_somewhere(config: GatewayConfig) -> Iterator[Problem]:
+    collector = config.collector
+    for key in ("id", "health_url", "metrics_url"):
+        if collector.endpoint is None and getattr(collector, key):
+            yield Problem(f"collector.{key}", "is that of no collector: collector.endpoint is empty")
+
+
 @rule("routing", "backends[].address")
 def spreading_splits_traces(config: GatewayConfig) -> Iterator[Problem]:
     if not config.routing.owning and len(config.backends) > 1:
@@ -175,6 +234,36 @@ def admin_is_private(config: GatewayConfig) -> Iterator[Problem]:
         yield Problem("admin.listen", "can be reached from outside this host, and asks nobody who they are")
 
 
+@rule("routing.members", "coordination.store", "collector.endpoint")
+def somebody_registers(config: GatewayConfig) -> Iterator[Problem]:
+    alone = config.coordination.store is StoreKind.MEMORY and config.collector.endpoint is None
+    if config.routing.members is MemberSource.REGISTRY and alone:
+        yield Problem(
+            "routing.members",
+            "is registry, and in a store of its own nobody registers: nothing is forwarded until somebody does",
+            "name collector.endpoint or backends, set coordination.store to etcd, or use `spangate register`",
+        )
+
+
+@rule("routing.members", "backends[].address")
+def backends_count(config: GatewayConfig) -> Iterator[Problem]:
+    if config.routing.members is MemberSource.REGISTRY and config.backends:
+        yield Problem("backends", "are not used: routing.members is registry")
+
+
+@rule("coordination.store", "coordination.endpoints")
+def endpoints_count(config: GatewayConfig) -> Iterator[Problem]:
+    coordination = config.coordination
+    if coordination.store is StoreKind.MEMORY and coordination.endpoints != default.COORDINATION_ENDPOINTS:
+        yield Problem("coordination.endpoints", "are not used: coordination.store is memory", "for etcd: --store etcd")
+
+
+@rule("coordination.password", "coordination.ca_file")
+def passwords_travel_covered(config: GatewayConfig) -> Iterator[Problem]:
+    if config.coordination.password is not None and not config.coordination.ca_file:
+        yield Problem("coordination.password", "is sent in the clear: there is no coordination.ca_file, hence no TLS")
+
+
 @rule("batch.max_bytes", "backends[].max_message_bytes")
 def batches_fit_messages(config: GatewayConfig) -> Iterator[Problem]:
     for i, backend in enumerate(config.backends):
@@ -182,7 +271,7 @@ def batches_fit_messages(config: GatewayConfig) -> Iterator[Problem]:
             yield Problem(f"backends[{i}].max_message_bytes", "is smaller than batch.max_bytes: it bounds the calls")
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[GatewayConfig], ...] = (
     somewhere_to_listen,
     listeners_differ,
     no_loop,
@@ -198,11 +287,24 @@ RULES: tuple[Rule, ...] = (
     queues_hold_a_batch,
     memory_holds_a_message,
     drain_outlasts_unready,
+    etcd_is_somewhere,
+    endpoints_differ,
+    credentials_are_a_pair,
+    tls_is_whole,
+    the_way_in_is_guarded,
+    announcements_outrun_the_lease,
+    the_lease_outlasts_a_call,
+    the_collector_is_another,
+    the_collector_is_somewhere,
 )
-ADVICE: tuple[Rule, ...] = (
+ADVICE: tuple[Rule[GatewayConfig], ...] = (
     spreading_splits_traces,
     weights_count,
     queued_may_lose,
     admin_is_private,
+    somebody_registers,
+    backends_count,
+    endpoints_count,
+    passwords_travel_covered,
     batches_fit_messages,
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Final
+
+import msgspec
 
 from sidecar._native.backends import Backends
 from sidecar._native.core import WorkerCore
@@ -13,16 +16,21 @@ from sidecar._native.engine import BACKEND_GOAWAY, BACKEND_LOST, BACKEND_REFUSED
 from sidecar._native.outbox import Outbox
 from sidecar.clock import Clock
 from sidecar.config.schema import BackendConfig, GatewayConfig
-from sidecar.deliver.breaker import Breaker, State
+from sidecar.deliver.breaker import Breaker
 from sidecar.deliver.connector import Connector
 from sidecar.deliver.failure import Failure
 from sidecar.deliver.verdict import Act, Verdict, judge
+from sidecar.errors import GrpcStatus
 from sidecar.model import Ack, Compression, Endpoint
 from sidecar.routing.view import key_of_address
 from sidecar.telemetry import log
 
 UNMERGED_S: Final = 60.0
 """How long the parts of a backend travel alone after it has refused something out of a merged batch."""
+SLOTS: Final = 1152
+"""Backends at a time: as many as there can be owners, and 128 that leave (BACKEND_ROWS of the native `_ledger`)."""
+NOWHERE: Final = SLOTS
+"""From here on are the slots of what stands in for owners that wait: never up, so that next owners get their items."""
 
 
 class _Backend:
@@ -50,6 +58,10 @@ class Delivery:
         self._by_address: dict[Endpoint, _Backend] = {}
         self._by_slot: dict[int, _Backend] = {}
         self._next_slot = 0
+        self._owners: tuple[Endpoint, ...] = ()
+        self._waiting = 0
+        """Owners that wait for a slot."""
+        self._standing_in: dict[int, Endpoint] = {}
         self._config = GatewayConfig()
         self._ending = False
         self._log = log.logger("deliver")
@@ -59,46 +71,71 @@ class Delivery:
     def use(self, config: GatewayConfig, owners: Sequence[Endpoint]) -> None:
         """From now on `owners[i]` is owner i. New ones are connected, others finish what they have and leave.
 
-        A backend whose headers, compression or limits have changed is replaced as a whole.
+        A backend whose headers, compression or limits have changed is replaced as a whole. Where those that are leaving
+        still hold the slots, changed ones stay as they are and new ones are stood in for, until slots are free.
         """
-        self._config = config
-        configured: Mapping[Endpoint, BackendConfig] = {backend.address: backend for backend in config.backends}
-        slots = []
-        for address in owners:
-            wanted = configured[address]
-            known = self._by_address.get(address)
-            if known is None or known.config != wanted:
-                known = self._add(wanted)
-            slots.append(known.slot)
-        self._backends.own(slots)
+        self._config, self._owners = config, tuple(owners)
+        self._bring_in()
         for address in set(self._by_address) - set(owners):
             self._by_address.pop(address).connector.close()
+        if self._waiting:
+            self._log.warning("too many backends have changed at once: some wait for others to leave", n=self._waiting)
+
+    def _bring_in(self) -> None:
+        configured: Mapping[Endpoint, BackendConfig] = {backend.address: backend for backend in self._config.backends}
+        slots = []
+        self._waiting = 0
+        for address in self._owners:
+            said = configured.get(address) or BackendConfig(address=address)  # a registered one has no settings here
+            wanted = msgspec.structs.replace(said, compression=self._config.compression_of(said))
+            known = self._by_address.get(address)
+            if known is None or known.config != wanted:
+                if len(self._by_slot) < SLOTS:
+                    known = self._add(wanted)
+                else:
+                    self._waiting += 1
+            slots.append(known.slot if known else self._stand_in(wanted))
+        self._backends.own(slots)
 
     def _add(self, config: BackendConfig) -> _Backend:
         former = self._by_address.get(config.address)
         if former is not None:
             former.connector.close()
         slot = self._free_slot()
-        compression = self._config.compression_of(config)
-        self._backends.add(
-            slot,
-            key_of_address(config.address),
-            self._headers(config),
-            gzip=compression is Compression.GZIP,
-            max_in_flight=self._config.delivery.max_in_flight,
-            queue_limit_bytes=self._config.limits.backend_queue_bytes,
-            message_limit_bytes=config.max_message_bytes,
-        )
+        self._add_native(slot, key_of_address(config.address), config)
         backend = _Backend(slot, config, Connector(self._engine, slot, config.address, self._dice))
         self._by_address[config.address] = backend
         self._by_slot[slot] = backend
         backend.connector.dial()
         return backend
 
+    def _stand_in(self, config: BackendConfig) -> int:
+        """The slot of a backend that gathers what comes for one that cannot be connected yet."""
+        for slot, address in self._standing_in.items():
+            if address == config.address:
+                return slot
+        slot = next(slot for slot in count(NOWHERE) if slot not in self._standing_in)
+        self._add_native(slot, 0, config)
+        self._standing_in[slot] = config.address
+        return slot
+
     def _free_slot(self) -> int:
-        slot = next(slot for slot in range(self._next_slot, self._next_slot + 2048) if slot % 1024 not in self._by_slot)
-        self._next_slot = (slot + 1) % 1024
-        return slot % 1024
+        """One that has been free for long: whoever reads the figures has seen the last of its former owner."""
+        turn = range(self._next_slot, self._next_slot + SLOTS)
+        slot = next(slot % SLOTS for slot in turn if slot % SLOTS not in self._by_slot)
+        self._next_slot = slot + 1
+        return slot
+
+    def _add_native(self, slot: int, key: int, config: BackendConfig) -> None:
+        self._backends.add(
+            slot,
+            key,
+            self._headers(config),
+            gzip=config.compression is Compression.GZIP,
+            max_in_flight=self._config.delivery.max_in_flight,
+            queue_limit_bytes=self._config.limits.backend_queue_bytes,
+            message_limit_bytes=config.max_message_bytes,
+        )
 
     def _headers(self, config: BackendConfig) -> list[tuple[bytes, bytes]]:
         """The request headers in the order that gRPC's own clients use; the third is filled in by each call."""
@@ -111,7 +148,7 @@ class Delivery:
             ("content-type", "application/grpc"),
             ("user-agent", self._user_agent),
         ]
-        if self._config.compression_of(config) is Compression.GZIP:
+        if config.compression is Compression.GZIP:
             fixed.append(("grpc-encoding", "gzip"))
         own = [(name.lower(), value.reveal()) for name, value in config.headers.items()]
         return [(name.encode(), value.encode()) for name, value in fixed + own]
@@ -138,7 +175,11 @@ class Delivery:
             self._engine.disconnect(slot)
             if self._backends.removable(slot):
                 self._backends.remove(slot)
-                del self._by_slot[slot]
+                owner = self._standing_in.pop(slot, None)
+                if owner is None:
+                    del self._by_slot[slot]
+        if self._waiting and len(self._by_slot) < SLOTS:
+            self._bring_in()
         self._backends.publish()
 
     def _connection_changed(self, slot: int, kind: int, error: int) -> None:
@@ -146,9 +187,6 @@ class Delivery:
         if backend is None:
             return
         if kind == BACKEND_UP:
-            if backend.connected and backend.breaker.state is State.OPEN:
-                self._backends.set_up(slot, False)  # to the engine, any byte of a backend that is passed over is news
-                return
             backend.breaker.try_again()
             backend.connected = True
             backend.connector.up()
@@ -171,7 +209,9 @@ class Delivery:
             verdict = Verdict(Act.GIVE_UP, 1.0, words="the gateway is shutting down")
         backend = self._by_slot.get(failure.slot)
         if backend is not None:
-            self._note(backend, failure, verdict, other_up=other_up)
+            self._note(backend, failure, verdict)
+            if verdict.blame and other_up:
+                self._blame(backend)
         if verdict.pause_s:
             self._outbox.pause(failure.slot, verdict.pause_s)
         if verdict.unmerge:
@@ -184,7 +224,9 @@ class Delivery:
             case Act.ACCEPT if verdict.rejected:
                 self._outbox.accept_partly(verdict.rejected, words)
             case Act.ACCEPT:
-                self._outbox.accept()
+                self._outbox.accept(words if verdict.status is GrpcStatus.OK else b"")
+            case Act.FORGET:
+                self._outbox.forget()
             case Act.RETRY:
                 self._outbox.retry(verdict.delay_s)
             case Act.REROUTE:
@@ -203,8 +245,7 @@ class Delivery:
             backend.good_calls = good
             backend.breaker.succeeded()
 
-    def _note(self, backend: _Backend, failure: Failure, verdict: Verdict, *, other_up: bool) -> None:
-        """Logs, and counts for the breaker what says that the backend is not well."""
+    def _note(self, backend: _Backend, failure: Failure, verdict: Verdict) -> None:
         if verdict.act is Act.ACCEPT:
             backend.breaker.succeeded()
             if verdict.words or verdict.rejected:
@@ -217,7 +258,9 @@ class Delivery:
                 )
             return
         self._log.warning(
-            "a call to a backend failed",
+            "a call to a backend came to an end too late"
+            if verdict.act is Act.FORGET
+            else "a call to a backend failed",
             backend=backend.config.name,
             status=failure.status.name,
             said=failure.words,
@@ -226,12 +269,14 @@ class Delivery:
             tries=failure.tries,
             then=verdict.act.name.lower(),
         )
-        if failure.retryable and not failure.connection_lost and other_up:
-            self._count_good(backend)
-            hold_s = backend.breaker.failed(self._clock.monotonic_s())
-            if hold_s is not None:
-                self._backends.set_up(backend.slot, False)
-                self._log.warning("a backend is passed over", backend=backend.config.name, for_s=hold_s)
+
+    def _blame(self, backend: _Backend) -> None:
+        """Counts for the breaker what says that the backend is not well."""
+        self._count_good(backend)
+        hold_s = backend.breaker.failed(self._clock.monotonic_s())
+        if hold_s is not None:
+            self._backends.set_up(backend.slot, False)
+            self._log.warning("a backend is passed over", backend=backend.config.name, for_s=hold_s)
 
     # ---- the end
 

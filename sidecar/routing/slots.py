@@ -47,10 +47,15 @@ def of_members(members: Iterable[Member], weights: Iterable[float]) -> tuple[arr
 
 
 def fill(members: Sequence[Member], weights: Iterable[float], previous: SlotTable | None = None) -> SlotTable:
-    """The table of these members. With a previous one it costs only what has changed, and comes out the same."""
+    """The table of these members. With a previous one it costs only what has changed, and comes out the same.
+
+    It is the previous one where nothing has changed.
+    """
+    keys, exact = of_members(members, weights)
+    if previous is not None and (previous.keys, previous.weights) == (keys, exact):
+        return previous
     memory = bytearray(PRIMARY_BYTES + AFTER_BYTES)
     primary, after = shaped(memoryview(memory))
-    keys, exact = of_members(members, weights)
     if previous is None:
         rendezvous.fill(primary, after, keys, exact)
     else:

@@ -37,7 +37,7 @@ def mode_of(strategy: RoutingStrategy, ownership: Ownership) -> Mode:
     return Mode.LEAST if strategy is RoutingStrategy.LEAST_CONNECTIONS else Mode.SEQUENCE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Routes:
     """A mode and its table."""
 
@@ -46,18 +46,33 @@ class Routes:
     """For OWNING."""
     sequence: memoryview
     """For SEQUENCE; the candidates for LEAST. uint16 owner numbers, read-only."""
+    table: route.Table
+    """What the data plane reads of either: checked once, used by one policy after the other."""
 
 
-def routes(strategy: RoutingStrategy, ownership: Ownership, view: View, previous: SlotTable | None = None) -> Routes:
-    """What the data plane is to read; `previous` is a slot table to start from.
+def routes(strategy: RoutingStrategy, ownership: Ownership, view: View, previous: Routes | None = None) -> Routes:
+    """What the data plane is to read. It does not depend on `previous`, which saves work, or is the answer itself.
 
     Configured weights count for `consistent_hash` and `weighted_round_robin`, those that `intelligent` has put into
     the view count there. `round_robin` and `least_connections` know only taking part (any weight) or not (0).
     """
     mode = mode_of(strategy, ownership)
-    weights = view.weights
     if mode is Mode.OWNING:
-        return Routes(mode, fill(view.members, weights, previous), NO_SEQUENCE)
+        former = previous.slots if previous else None
+        slots = fill(view.members, view.weights, former)
+        return previous if previous and slots is former else owning(slots)
+    weights = view.weights
     if strategy in {RoutingStrategy.ROUND_ROBIN, RoutingStrategy.LEAST_CONNECTIONS}:
         weights = tuple(float(weight > 0) for weight in weights)
-    return Routes(mode, None, memoryview(smooth_sequence(weights)).toreadonly())
+    return spreading(mode, len(weights), memoryview(smooth_sequence(weights)).toreadonly())
+
+
+def owning(slots: SlotTable) -> Routes:
+    """By the owners of slots."""
+    table = route.Table(Mode.OWNING, len(slots.keys), primary=slots.primary, after=slots.after)
+    return Routes(Mode.OWNING, slots, NO_SEQUENCE, table)
+
+
+def spreading(mode: Mode, owners: int, sequence: memoryview) -> Routes:
+    """In turn, or by queues. ValueError if the sequence names somebody who is not there."""
+    return Routes(mode, None, sequence, route.Table(mode, owners, sequence=sequence))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -28,6 +28,7 @@ def key_of(member: Member) -> int:
     return key_of_address(member.address)
 
 
+@lru_cache(maxsize=8192)
 def key_of_address(address: Endpoint) -> int:
     """The identity of whoever listens there, in the hash and in the workers' figures."""
     return rendezvous.identity_key(str(address).lower().encode())
@@ -61,7 +62,10 @@ class View(msgspec.Struct, frozen=True):
         return tuple(0.0 if member.name in self.down else quantised(member.weight) for member in self.members)
 
 
-def owner_map(old: Sequence[Member], new: Sequence[Member]) -> array[int]:
-    """Owner numbers of `old` -> those of `new` (uint16), NONE for members that left. The address tells who is who."""
-    places = {key_of(member): number for number, member in enumerate(new)}
-    return array("H", (places.get(key_of(member), rendezvous.NONE) for member in old))
+def owner_map(old: View, new: View) -> array[int]:
+    """Owner numbers of `old` -> those of `new` (uint16), NONE for members that left.
+
+    Who is down counts as having left: nobody waits for it. The address tells who is who.
+    """
+    places = {key_of(member): number for number, member in enumerate(new.members) if member.name not in new.down}
+    return array("H", (places.get(key_of(member), rendezvous.NONE) for member in old.members))

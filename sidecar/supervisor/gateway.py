@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
+import msgspec
 import psutil
 
 from sidecar._native.ledger import PageReader
 from sidecar.config.effective import effective
 from sidecar.config.load import Sources
 from sidecar.config.schema import GatewayConfig
-from sidecar.model import Endpoint
+from sidecar.model import Endpoint, Signal
 from sidecar.policy.policy import Policy
 from sidecar.ports import Member
 from sidecar.routing.intelligent import Observed
@@ -20,6 +22,8 @@ from sidecar.snapshot import (
     BackendStatus,
     Explanation,
     Figures,
+    FleetStatus,
+    Foresight,
     GatewayStatus,
     LedgerSnapshot,
     Question,
@@ -28,8 +32,21 @@ from sidecar.snapshot import (
 )
 from sidecar.supervisor.explain import explain
 from sidecar.supervisor.keeper import Budget, Keeper
+from sidecar.supervisor.observed import Counts
 from sidecar.supervisor.recent import Recent, Sample
-from sidecar.supervisor.tally import BackendSum, backends_of, figures_of, ledger_of
+from sidecar.supervisor.tally import BackendSum, backends_of, figures_of, ledger_of, observed_of
+
+
+class Counted(NamedTuple):
+    """What a gateway has counted since the start, and what it holds now. Items are spans."""
+
+    received: int
+    received_bytes: int
+    failed: int
+    in_flight: int
+    queue_bytes: int
+    queue: float
+    """Fill of the fullest of its queues and of its budget, 0 to 1."""
 
 
 class RunningGateway:
@@ -54,10 +71,17 @@ class RunningGateway:
         self._version = version
         self._started_s = time.monotonic()
         self._recent = Recent()
+        self._said_by: Mapping[str, str] = {}
+        self._fleet: Callable[[], FleetStatus] = FleetStatus
+        self._foresight: Callable[[], Foresight] = Foresight
 
-    def use(self, config: GatewayConfig, sources: Sources, policy: Policy) -> None:
-        """What is in force from now on."""
-        self._config, self._sources, self._policy = config, sources, policy
+    def join(self, fleet: Callable[[], FleetStatus], foresight: Callable[[], Foresight]) -> None:
+        """Who tells what the status says of the fleet, and of the load."""
+        self._fleet, self._foresight = fleet, foresight
+
+    def use(self, config: GatewayConfig, sources: Sources, policy: Policy, said_by: Mapping[str, str]) -> None:
+        """What is in force from now on. `said_by`: the settings that the store decides, and where they stand there."""
+        self._config, self._sources, self._policy, self._said_by = config, sources, policy, said_by
 
     def tick(self) -> None:
         """A few times a second: remember the counters, for rates."""
@@ -85,7 +109,7 @@ class RunningGateway:
         return explain(question, self._policy, up)
 
     def config(self) -> tuple[SettingValue, ...]:
-        return effective(self._config, self._sources)
+        return effective(self._config, self._sources, self._said_by)
 
     def status(self) -> GatewayStatus:
         ready, reason = self.ready()
@@ -98,7 +122,7 @@ class RunningGateway:
             reason=reason,
             generation=self._policy.generation if self._policy else 0,
             strategy=str(self._config.routing.strategy),
-            sampling_rate=self._config.sampling.rate,
+            sampling_rate=self._policy.sampling.rate if self._policy else self._config.sampling.rate,
             memory_bytes=used,
             memory_limit_bytes=limit,
             rates=self._recent.rates(),
@@ -106,8 +130,32 @@ class RunningGateway:
             latency_p99_ms=self._recent.latency_ms(0.99),
             listen=self._listen,
             workers=tuple(map(_worker, self._keepers)),
-            backends=self._backends(),
+            backends=self.backends(),
+            fleet=msgspec.structs.replace(self._fleet(), fallbacks=self._fallbacks()),
+            foresight=self._foresight(),
         )
+
+    # ---- for the senses
+
+    def counted(self) -> Counted:
+        """Counters of traces, and how full it is now."""
+        rows = [row for row in self.ledger().rows if row.signal is Signal.TRACES]
+        figures = backends_of(self._pages()).values()
+        used, limit = self._budget.read()
+        each = self._config.limits.backend_queue_bytes * len(self._keepers)
+        fullest = max((one.queued_bytes / each for one in figures), default=0.0)
+        return Counted(
+            received=sum(row.received for row in rows),
+            received_bytes=sum(sum(row.answered_bytes) for page in self._pages() for row in page.signals()),
+            failed=sum(row.rejected + row.dropped_total for row in rows),
+            in_flight=sum(row.in_flight for row in rows),
+            queue_bytes=sum(one.queued_bytes for one in figures),
+            queue=max(fullest, used / limit if limit else 0.0),
+        )
+
+    def services(self) -> Mapping[str, Counts]:
+        """Spans by service since the start."""
+        return observed_of(self._pages())
 
     # ---- for `intelligent`
 
@@ -127,9 +175,13 @@ class RunningGateway:
         return [keeper.page for keeper in self._keepers]
 
     def _members(self) -> Sequence[Member]:
-        return self._policy.view.members if self._policy else ()
+        return self._policy.members if self._policy else ()
 
-    def _backends(self) -> tuple[BackendStatus, ...]:
+    def _fallbacks(self) -> tuple[str, ...]:
+        return tuple(sorted({one.region for one in self._policy.fallbacks})) if self._policy else ()
+
+    def backends(self) -> tuple[BackendStatus, ...]:
+        """The members, as the workers see them."""
         found = backends_of(self._pages())
         recent = self._recent.backend_items()
         everything = sum(recent.values()) or 1
@@ -158,6 +210,7 @@ class RunningGateway:
             send_failed=dict(figures.failed_items),
             retried=figures.retried,
             rerouted=figures.rerouted,
+            rejected=figures.rejected_items,
         )
 
 

@@ -41,9 +41,10 @@ class Shelf:
         self.generation = 0
         self.descriptors: tuple[int, ...] = ()
 
-    def put(self, generation: int, policy_fd: int, config_fd: int) -> None:
+    def put(self, generation: int, policy_fd: int, config_fd: int, *table_fds: int) -> None:
         """Owns the descriptors from now on and closes the former ones."""
-        former, self.descriptors, self.generation = self.descriptors, (policy_fd, config_fd), generation
+        former = self.descriptors
+        self.descriptors, self.generation = (policy_fd, config_fd, *table_fds), generation
         for fd in former:
             os.close(fd)
 

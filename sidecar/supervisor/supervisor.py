@@ -1,33 +1,37 @@
-"""The life of a gateway: bind, start the workers, publish policies, reload, drain."""
+"""The life of a gateway: bind, join the fleet, start the workers, publish policies, reload, leave, drain."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 
-import msgspec
-
+from sidecar.admin.remote import remote_of
 from sidecar.admin.server import AdminServer
+from sidecar.admin.service import AdminService
+from sidecar.clock import SystemClock
 from sidecar.config.load import Sources, load
 from sidecar.config.reload import Reloaded, reloaded
 from sidecar.config.schema import GatewayConfig
+from sidecar.control.guidance import Guidance
+from sidecar.control.state_dir import admin_socket, gateway_id, state_dir
 from sidecar.errors import ConfigInvalid, Exit, NoBackend
-from sidecar.model import RoutingStrategy, release
-from sidecar.policy import shelf
-from sidecar.policy.compile import compile_policy
-from sidecar.policy.policy import Policy
-from sidecar.routing.members import StaticMembers
-from sidecar.routing.view import View
+from sidecar.load.collector import CollectorWatch
+from sidecar.model import release
+from sidecar.sampling.plan import SamplingPlan
+from sidecar.supervisor.fleet import Fleet
 from sidecar.supervisor.gateway import RunningGateway
 from sidecar.supervisor.keeper import Budget, Keeper, Shelf
 from sidecar.supervisor.listeners import Listeners
-from sidecar.supervisor.weights import LiveWeights
+from sidecar.supervisor.publisher import Publisher
+from sidecar.supervisor.senses import GatewaySenses
 from sidecar.telemetry import log
 
 LOOK_S = 0.25
-WEIGHTS_S = 1.0
+SENSE_S = 1.0
 END_S = 5.0
 """What a worker may take beyond the drain's time before it is killed."""
 
@@ -39,77 +43,109 @@ class Supervisor:
         self._config = config
         self._sources = sources
         self._log = log.logger("supervisor")
-        self._shelf = Shelf()
-        self._policy: Policy | None = None
-        self._members = StaticMembers(config.backends)
-        self._weights = LiveWeights()
-        self._epoch = 0
+        self._clock = SystemClock()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._code = Exit.OK
-        self._publishing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Until told to stop; the exit code."""
         config = self._config
-        listeners = self._listeners = Listeners(config.listen, config.workers)
-        budget = Budget(config.limits.memory_bytes)
-        version = release()
-        self._keepers = [
-            Keeper(index, version, budget, listeners.of(index), self._shelf) for index in range(config.workers)
-        ]
-        self.gateway = RunningGateway(
-            config, self._sources, self._keepers, budget, listen=listeners.bound, version=version
-        )
-        admin = AdminServer(self.gateway, config.admin.listen)
-        await admin.start()
+        self._listeners = Listeners(config.listen, config.workers)
         try:
-            await self._publish()
+            self._assemble()
+            await self._serve()
+        finally:
+            self._listeners.close()
+        return self._code
+
+    def _assemble(self) -> None:
+        """All parts; none of them does anything yet."""
+        config, listen = self._config, self._listeners.bound
+        version = release()
+        identity = gateway_id(config, listen[0])
+        folder = state_dir(config, identity, os.environ)
+        budget, on_shelf = Budget(config.limits.memory_bytes), Shelf()
+        self._keepers = [
+            Keeper(index, version, budget, self._listeners.of(index), on_shelf) for index in range(config.workers)
+        ]
+        self.gateway = RunningGateway(config, self._sources, self._keepers, budget, listen=listen, version=version)
+        self._senses = GatewaySenses(self.gateway, self._pids, identity, config.region, self._clock)
+        self._fleet = Fleet(
+            config,
+            identity,
+            listen[0],
+            self._senses,
+            folder,
+            own=lambda: self._publisher.config,
+            effective=lambda: self._publisher.effective,
+        )
+        self._publisher = Publisher(
+            config,
+            self._sources,
+            keepers=self._keepers,
+            on_shelf=on_shelf,
+            gateway=self.gateway,
+            applied=self._fleet.coordinator.applied,
+        )
+        self.gateway.join(self._fleet.status, self._senses.foresight)
+        self._admin = AdminServer(self.gateway, self._fleet, config.admin.listen)
+        self._service = AdminService(
+            self._fleet.desk, admin_socket(config, identity, os.environ), remote=remote_of(config.admin.grpc)
+        )
+        self._watch: CollectorWatch | None = None
+        if config.collector.endpoint is not None:
+            self._watch = CollectorWatch(config.collector, self._clock, random.Random())
+            self._senses.beside(config.collector, self._watch, self._clock.unix_s())
+
+    async def _serve(self) -> None:
+        config = self._config
+        await self._admin.start()
+        try:
+            await self._service.start()
+            if self._watch is not None:
+                await self._watch.start()
+            self._guided(await self._fleet.start(self._guided))
+            await self._publisher.publish()
             self._watch_signals()
             for keeper in self._keepers:
                 keeper.start()
             self._every(LOOK_S, self._look)
-            self._every(WEIGHTS_S, self._reweigh)
+            self._every(SENSE_S, self._sense)
             self._log.info(
                 "the gateway serves",
-                listen=", ".join(map(str, listeners.bound)),
+                id=self._fleet.who.id,
+                listen=", ".join(map(str, self._listeners.bound)),
                 workers=config.workers,
                 backends=len(config.backends),
-                routing=str(config.routing.strategy),
-                sampling_rate=config.sampling.rate,
+                store=str(config.coordination.store),
+                routing=str(self._publisher.effective.routing.strategy),
+                sampling_rate=self._publisher.effective.sampling.rate,
             )
             await self._stop.wait()
             await self._drain()
         finally:
-            listeners.close()
-            await admin.stop()
-        return self._code
+            await self._fleet.stop()
+            await self._service.stop()
+            if self._watch is not None:
+                await self._watch.stop()
+            await self._admin.stop()
 
     # ---- policies
 
-    async def _publish(self) -> None:
-        """Compiles off the loop and gives the result to every worker; later calls wait for earlier ones."""
-        async with self._publishing:
-            self._epoch += 1
-            config = self._config
-            members = tuple(self._members.members())
-            if config.routing.strategy is RoutingStrategy.INTELLIGENT:
-                members = self._weights.apply(members)
-            view = View(epoch=self._epoch, members=members)
-            policy = await asyncio.to_thread(
-                compile_policy, self._epoch, view, config.routing, config.sampling, self._policy
-            )
-            self._policy = policy
-            self._shelf.put(policy.generation, shelf.publish(policy), shelf.seal(msgspec.json.encode(config)))
-            self.gateway.use(config, self._sources, policy)
-            for keeper in self._keepers:
-                keeper.use()
+    def _guided(self, guidance: Guidance) -> None:
+        """The fleet has said something."""
+        self._publisher.guidance = guidance
+        self._senses.degrade(guidance.config.everywhere.degradation)
+        if self._publisher.policy is not None:  # the first is published by who starts
+            self._task(self._publisher.publish())
 
     async def _reload(self) -> None:
         """SIGHUP: file, environment and flags are read again; what is wrong with them changes nothing."""
         try:
             new, sources = await asyncio.to_thread(self._read_again)
+            self._publisher.reload(new.config, sources)
         except (ConfigInvalid, NoBackend) as error:
             self._log.error("the new configuration is refused, the old one stays", reason=str(error))
             return
@@ -118,30 +154,33 @@ class Supervisor:
             return
         self._config, self._sources = new.config, sources
         log.configure(new.config.log.level, new.config.log.format)
-        self._members.replace(new.config.backends)
-        await self._publish()
+        self._fleet.reloaded()
+        await self._publisher.publish()
         self._log.info("the configuration is reloaded", changed=list(new.live), after_restart=list(new.restart))
 
     def _read_again(self) -> tuple[Reloaded, Sources]:
         loaded = load(self._sources.inputs)
-        if not loaded.config.backends:
+        if loaded.config.needs_backends:
             raise NoBackend
         return reloaded(self._config, loaded.config), loaded.sources
-
-    async def _reweigh(self) -> None:
-        """`intelligent`: weights follow what the workers see; ownership moves only past the dead band."""
-        routing = self._config.routing  # a reload may have changed the strategy
-        if routing.strategy is not RoutingStrategy.INTELLIGENT:
-            return
-        if self._weights.observe(self.gateway.backend_loads(), routing):
-            await self._publish()
 
     # ---- time and signals
 
     async def _look(self) -> None:
         for keeper in self._keepers:
             keeper.look()
+        self._publisher.acknowledged()
+
+    async def _sense(self) -> None:
         self.gateway.tick()
+        policy = self._publisher.policy
+        self._senses.tick(policy.sampling if policy else SamplingPlan())
+        changed = self._publisher.shed_by(self._senses, self._clock.monotonic_s())
+        if self._publisher.reweigh() or changed:
+            await self._publisher.publish()
+
+    def _pids(self) -> list[int]:
+        return [keeper.pid for keeper in self._keepers if keeper.alive]
 
     def _every(self, period_s: float, act: Callable[[], Awaitable[None]]) -> None:
         async def forever() -> None:
@@ -180,10 +219,11 @@ class Supervisor:
     # ---- the end
 
     async def _drain(self) -> None:
-        """Not ready, GOAWAY, finish, flush, end."""
+        """Not ready, out of the fleet, GOAWAY, finish, flush, end."""
         shutdown = self._config.shutdown
         self.gateway.draining = True
         self._log.info("draining", timeout_s=shutdown.drain_timeout_s)
+        await self._fleet.leave()
         if shutdown.unready_for_s:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), shutdown.unready_for_s)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from itertools import starmap
 from typing import Final
 
-from sidecar._native.ledger import ANSWERED, DROPPED, BackendRow, PageReader
+from sidecar._native.ledger import ANSWERED, DROPPED, SAMPLED_OUT, BackendRow, PageReader
 from sidecar.model import Signal
 from sidecar.snapshot import ErrorCount, Figures, Histogram, LedgerRow, LedgerSnapshot, RequestCount
+from sidecar.supervisor.observed import Counts
 
 SIGNALS: Final = tuple(Signal)
 METHODS: Final = {
@@ -27,34 +28,48 @@ def ledger_of(pages: Iterable[PageReader]) -> LedgerSnapshot:
     sums: dict[tuple[int, str], list[int]] = {}
     for page in pages:
         for row in page.rows():
-            known = sums.setdefault((row.signal, row.service), [0] * (5 + len(DROPPED)))
-            values = (row.received, row.forwarded, row.sampled_out, row.rejected, row.in_flight, *row.dropped)
+            counts = (row.received, row.forwarded, row.sampled_out, row.rejected, row.in_flight)
+            values = (*counts, *row.causes, *row.dropped)
+            known = sums.setdefault((row.signal, row.service), [0] * len(values))
             for i, value in enumerate(values):
                 known[i] += value
     return LedgerSnapshot(tuple(starmap(_row, sorted(sums.items()))))
 
 
 def _row(key: tuple[int, str], sums: list[int]) -> LedgerRow:
-    received, forwarded, sampled_out, rejected, in_flight, *dropped = sums
+    received, forwarded, sampled_out, rejected, in_flight, *more = sums
+    causes, dropped = more[: len(SAMPLED_OUT)], more[len(SAMPLED_OUT) :]
     return LedgerRow(
         signal=SIGNALS[key[0]],
         service=key[1],
         received=received,
         forwarded=forwarded,
         sampled_out=sampled_out,
+        sampled_out_by={cause: count for cause, count in zip(SAMPLED_OUT, causes, strict=True) if count},
         rejected=rejected,
         dropped={reason: count for reason, count in zip(DROPPED, dropped, strict=True) if count},
         in_flight=in_flight,
     )
 
 
+def observed_of(pages: Iterable[PageReader]) -> dict[str, Counts]:
+    """What sampling has seen of the spans of each service since the start, in all workers."""
+    sums: dict[str, Counts] = {}
+    for page in pages:
+        for row in page.spans():
+            counts = Counts(row.received, row.kept, row.errors, row.kept_bytes, row.arrived)
+            sums[row.service] = sums[row.service] + counts if row.service in sums else counts
+    return sums
+
+
 def figures_of(pages: Sequence[PageReader]) -> Figures:
-    """Requests, refusals, durations and batch sizes of all workers."""
+    """Requests, refusals, durations, batch sizes and oddities of all workers."""
     requests: dict[tuple[int, str], int] = {}
     refused: dict[str, int] = {}
     refused_bytes: dict[str, int] = {}
     durations: dict[str, Histogram] = {}
     batches = Histogram((), (0,), 0.0)
+    workers = [page.worker() for page in pages]
     for page in pages:
         for row in page.rows():
             requests[row.signal, row.service] = requests.get((row.signal, row.service), 0) + row.requests
@@ -80,6 +95,15 @@ def figures_of(pages: Sequence[PageReader]) -> Figures:
         ),
         duration_s=durations,
         batch_items=batches,
+        forwarded_late=sum(worker.forwarded_late for worker in workers),
+        detoured=sum(worker.detoured for worker in workers),
+        over_limit=sum(worker.over_limit for worker in workers),
+        fell_back=sum(worker.fell_back for worker in workers),
+        split_by_rules=sum(worker.split_by_rules for worker in workers),
+        tracestate_bad=sum(worker.tracestate_bad for worker in workers),
+        trace_id_missing=sum(worker.trace_id_missing for worker in workers),
+        old_field=sum(worker.old_field for worker in workers),
+        protocol_errors=sum(worker.protocol_errors for worker in workers),
     )
 
 
@@ -95,6 +119,7 @@ class BackendSum:
     queued_bytes: int = 0
     retried: int = 0
     rerouted: int = 0
+    rejected_items: int = 0
     latency_ns: int = 0
     """The worst of the moving averages."""
     items: Counter[Signal] = field(default_factory=Counter)
@@ -109,6 +134,7 @@ class BackendSum:
         self.queued_bytes += row.queued_bytes
         self.retried += row.retried
         self.rerouted += row.rerouted
+        self.rejected_items += row.rejected_items
         self.latency_ns = max(self.latency_ns, row.latency_ns)
         self.items.update(dict(zip(SIGNALS, row.items, strict=True)))
         self.failed_items.update(dict(zip(SIGNALS, row.failed_items, strict=True)))

@@ -10,10 +10,14 @@ from prometheus_client.registry import Collector
 
 from sidecar.ports import Snapshot
 from sidecar.snapshot import Histogram
+from sidecar.telemetry.fleet_table import FLEET_TABLE
 from sidecar.telemetry.table import TABLE, View
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """Of what `render` returns."""
+
+METRICS = (*TABLE, *FLEET_TABLE)
+"""All of them, in the order in which they are scraped."""
 
 
 class GatewayCollector(Collector):
@@ -24,7 +28,7 @@ class GatewayCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         view = View(self._snapshot.ledger(), self._snapshot.status(), self._snapshot.figures())
-        for row in TABLE:
+        for row in METRICS:
             metric = Metric(row.name.removesuffix("_total"), row.help, row.type)
             for values, value in row.read(view):
                 labels = dict(zip(row.labels, values, strict=True))

@@ -51,6 +51,10 @@ def _of_gateway(value: Callable[[GatewayStatus], float]) -> Callable[[View], Val
     return lambda view: (((), value(view.status)),)
 
 
+def _of_figures(value: Callable[[Figures], float]) -> Callable[[View], Values]:
+    return lambda view: (((), value(view.figures)),)
+
+
 def _states(view: View) -> Values:
     for row in view.ledger.rows:
         for state in ("received", "forwarded", "sampled_out", "rejected"):
@@ -173,6 +177,13 @@ TABLE: tuple[Row, ...] = (
         lambda v: (((r.signal, r.service, why), n) for r in v.ledger.rows for why, n in r.dropped.items()),
     ),
     Row(
+        "spangate_sampled_out_items_total",
+        "counter",
+        "Items sampled out, by whose threshold was the highest: rate, limit, shed, upstream.",
+        ("signal", "cause"),
+        lambda v: (((t.signal, why), n) for t in v.ledger.totals() for why, n in t.sampled_out_by.items()),
+    ),
+    Row(
         "spangate_in_flight_items",
         "gauge",
         "Items held right now.",
@@ -192,6 +203,70 @@ TABLE: tuple[Row, ...] = (
         "Bytes of requests that were refused, by reason.",
         ("error_type",),
         lambda v: (((error.error_type,), error.bytes) for error in v.figures.errors),
+    ),
+    # Oddities.
+    Row(
+        "spangate_over_limit_items_total",
+        "counter",
+        "Spans of requests that were refused because a limit was used up.",
+        (),
+        _of_figures(lambda figures: figures.over_limit),
+    ),
+    Row(
+        "spangate_forwarded_late_items_total",
+        "counter",
+        "Items that a backend took after their client had been told UNAVAILABLE.",
+        (),
+        _of_figures(lambda figures: figures.forwarded_late),
+    ),
+    Row(
+        "spangate_detoured_items_total",
+        "counter",
+        "Items that went to the next owner of their slot, their own being down here.",
+        (),
+        _of_figures(lambda figures: figures.detoured),
+    ),
+    Row(
+        "spangate_fallback_items_total",
+        "counter",
+        "Items that stayed in the own region, nobody of the one that a rule names being up.",
+        (),
+        _of_figures(lambda figures: figures.fell_back),
+    ),
+    Row(
+        "spangate_split_by_rules_items_total",
+        "counter",
+        "Items that a routing rule parts from others of their trace.",
+        (),
+        _of_figures(lambda figures: figures.split_by_rules),
+    ),
+    Row(
+        "spangate_bad_tracestates_total",
+        "counter",
+        "Spans whose tracestate is not well formed, or cannot be true.",
+        (),
+        _of_figures(lambda figures: figures.tracestate_bad),
+    ),
+    Row(
+        "spangate_missing_trace_ids_total",
+        "counter",
+        "Spans without a usable trace id.",
+        (),
+        _of_figures(lambda figures: figures.trace_id_missing),
+    ),
+    Row(
+        "spangate_old_fields_total",
+        "counter",
+        "Scopes in the place of old that were left out, being there in the new one too.",
+        (),
+        _of_figures(lambda figures: figures.old_field),
+    ),
+    Row(
+        "spangate_protocol_errors_total",
+        "counter",
+        "Client connections that were closed for what they sent.",
+        (),
+        _of_figures(lambda figures: figures.protocol_errors),
     ),
     # The gateway.
     Row(
@@ -260,6 +335,13 @@ TABLE: tuple[Row, ...] = (
         "Parts of its own that went to the next owner.",
         ("backend",),
         _of_backends(lambda backend: backend.rerouted),
+    ),
+    Row(
+        "spangate_backend_rejected_items_total",
+        "counter",
+        "Items that it rejected by partial_success.",
+        ("backend",),
+        _of_backends(lambda backend: backend.rejected),
     ),
     # Workers.
     Row("spangate_worker_up", "gauge", "1 when it is alive.", ("worker",), _of_workers(lambda w: w.alive)),

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from starlette.types import Message, Scope
 
-from sidecar.admin.pages import application
+from sidecar.admin.pages import Fleet, application
 from sidecar.ports import Gateway
+from tests.admin.fake_fleet import FakeFleet
 
 
 class Answer(NamedTuple):
@@ -29,8 +30,8 @@ class Answer(NamedTuple):
 class Browser:
     """`gateway` is whose pages are shown."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._application = application(gateway)
+    def __init__(self, gateway: Gateway, fleet: Fleet | None = None) -> None:
+        self._application = application(gateway, fleet or FakeFleet())
 
     async def get(self, target: str, method: str = "GET") -> Answer:
         """The answer to a request for `target`, as in `/explain?service=cart`."""

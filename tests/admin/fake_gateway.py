@@ -8,6 +8,8 @@ from sidecar.snapshot import (
     ErrorCount,
     Explanation,
     Figures,
+    FleetStatus,
+    Foresight,
     GatewayStatus,
     Histogram,
     LedgerRow,
@@ -15,6 +17,7 @@ from sidecar.snapshot import (
     Question,
     Rates,
     RequestCount,
+    ScopeStatus,
     SettingValue,
     WorkerStatus,
 )
@@ -27,6 +30,7 @@ LEDGER = LedgerSnapshot(
             received=100,
             forwarded=60,
             sampled_out=20,
+            sampled_out_by={"rate": 15, "limit": 5},
             rejected=5,
             dropped={"client_gone": 3, "worker_crash": 2},
             in_flight=10,
@@ -43,6 +47,14 @@ STATUS = GatewayStatus(
     ready=True,
     generation=4,
     strategy="consistent_hash",
+    fleet=FleetStatus(
+        id="gw-1",
+        scopes={"global": ScopeStatus(applied_version=3, applied_revision=40)},
+        view_epochs={"eu-1": 5},
+        fallbacks=("us-1",),
+        leads=("regions/eu-1",),
+    ),
+    foresight=Foresight(utilization=0.5, shed={"low": 0.25}),
     sampling_rate=0.5,
     memory_bytes=3 << 20,
     memory_limit_bytes=512 << 20,
@@ -73,6 +85,7 @@ STATUS = GatewayStatus(
             weight=2,
             send_failed={Signal.TRACES: 5},
             rerouted=1,
+            rejected=3,
         ),
     ),
 )
@@ -85,6 +98,15 @@ FIGURES = Figures(
     errors=(ErrorCount(error_type="invalid_argument", requests=2, bytes=512),),
     duration_s={"TraceService/Export": Histogram((0.001, 0.01), (7, 2, 1), 0.05)},
     batch_items=Histogram((10.0, 100.0), (1, 2, 0), 120.0),
+    forwarded_late=1,
+    detoured=2,
+    over_limit=3,
+    fell_back=4,
+    split_by_rules=5,
+    tracestate_bad=6,
+    trace_id_missing=7,
+    old_field=8,
+    protocol_errors=9,
 )
 
 

@@ -4,9 +4,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from sidecar.admin.pages import PAGES
+from sidecar.coord.store import StoreUnavailable
 from sidecar.model import Signal
 from sidecar.snapshot import LedgerRow, LedgerSnapshot, Question
 from tests.admin.browser import Browser
+from tests.admin.fake_fleet import FakeFleet
 from tests.admin.fake_gateway import FakeGateway
 
 
@@ -51,6 +53,7 @@ async def test_the_ledger_has_rows_totals_and_difference(browser: Browser) -> No
         "received": 100,
         "forwarded": 60,
         "sampled_out": 20,
+        "sampled_out_by": {"rate": 15, "limit": 5},
         "rejected": 5,
         "dropped": {"client_gone": 3, "worker_crash": 2},
         "in_flight": 10,
@@ -112,7 +115,11 @@ async def test_of_what_is_given_twice_the_first_counts(browser: Browser, gateway
 @pytest.mark.parametrize("page", ["/ledger", "/status", "/config", "/explain?service=cart", "/explain"])
 async def test_json_is_one_line(browser: Browser, page: str) -> None:
     answer = await browser.get(page)
-    assert answer.headers == {"content-type": "application/json", "content-length": str(len(answer.body))}
+    assert answer.headers.keys() == {"content-type", "content-length", "date"}
+    assert (answer.headers["content-type"], answer.headers["content-length"]) == (
+        "application/json",
+        str(len(answer.body)),
+    )
     assert answer.body.endswith(b"\n")
     assert answer.body.count(b"\n") == 1
 
@@ -142,3 +149,22 @@ async def test_a_page_that_fails_tells_the_log_and_not_the_client(browser: Brows
     assert [(event["event"], event["page"], event["log_level"]) for event in logged] == [
         ("a page failed", "/status", "error")
     ]
+
+
+async def test_the_topology_is_read_from_the_store(browser: Browser) -> None:
+    answer = (await browser.get("/topology")).json()
+    assert (answer["revision"], answer["leader"]) == (7, "g1")
+    region = answer["regions"][0]
+    assert (region["name"], region["health"], region["epoch"], region["effective_rate"]) == ("eu", "degraded", 3, 0.25)
+    assert [one["health"] for one in region["collectors"]] == ["healthy", "unhealthy"]
+
+
+async def test_the_best_collector(browser: Browser) -> None:
+    assert (await browser.get("/best")).json()["best"]["id"] == "a"
+    answer = (await browser.get("/best?region=asia")).json()
+    assert (answer["best"], answer["reason"]) == (None, "there is no region asia")
+
+
+async def test_a_store_that_is_away_is_told(gateway: FakeGateway) -> None:
+    answer = await Browser(gateway, FakeFleet(StoreUnavailable("no quorum"))).get("/topology")
+    assert (answer.status, answer.json()["error"]) == (503, "no quorum")

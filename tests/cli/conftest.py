@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.admin.server import AdminServer
 from sidecar.model import Endpoint
+from tests.admin.fake_fleet import FakeFleet
 from tests.admin.fake_gateway import FakeGateway
 
 
@@ -17,10 +18,15 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-def admin(gateway: FakeGateway) -> Iterator[Endpoint]:
+def fleet() -> FakeFleet:
+    return FakeFleet()
+
+
+@pytest.fixture
+def admin(gateway: FakeGateway, fleet: FakeFleet) -> Iterator[Endpoint]:
     """Where the admin of a fake gateway listens; it runs in a thread."""
     loop = asyncio.new_event_loop()
-    server = AdminServer(gateway, Endpoint("127.0.0.1", 0))
+    server = AdminServer(gateway, fleet, Endpoint("127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield asyncio.run_coroutine_threadsafe(server.start(), loop).result(5)

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from sidecar.cli import admin as asking
+from sidecar.cli import explain as explaining
 from sidecar.errors import Exit, QuestionInvalid
 from sidecar.model import Endpoint, Signal
 from sidecar.snapshot import Explanation, Question
@@ -36,6 +37,24 @@ def test_a_service(capsys: pytest.CaptureFixture[str], admin: Endpoint, gateway:
     ended = spangate(capsys, "explain", "--service", "checkout", "--signal", "logs", "--admin", str(admin))
     assert gateway.question == Question(signal=Signal.LOGS, service="checkout")
     assert "kept      depends on the trace id, rate 0.5" in ended.out
+
+
+def test_the_region_its_rule_and_its_view() -> None:
+    question = Question(trace_id=TRACE, service="critical-pay")
+    answer = Explanation(
+        question=question,
+        generation=1,
+        strategy="consistent_hash",
+        owner="c1",
+        region="west",
+        rule="critical-*",
+        view_epoch=7,
+        down=("c2", "c3"),
+    )
+    lines = explaining._lines(answer)
+    assert ("region", "west, by the rule for critical-*") in lines
+    assert ("", "by consistent_hash, policy generation 1, view epoch 7") in lines
+    assert ("down", "c2, c3") in lines
 
 
 def test_json_for_scripts(capsys: pytest.CaptureFixture[str], admin: Endpoint) -> None:

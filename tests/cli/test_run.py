@@ -9,7 +9,7 @@ from sidecar.config.given import Origin, Source
 from sidecar.config.load import Inputs, Sources
 from sidecar.config.schema import GatewayConfig
 from sidecar.errors import Exit, PortTaken
-from sidecar.model import Ack, Compression, Endpoint, LogFormat, LogLevel, RoutingStrategy
+from sidecar.model import Ack, Compression, Endpoint, LogFormat, LogLevel, MemberSource, RoutingStrategy, StoreKind
 from tests.cli.command_line import spangate
 
 
@@ -77,6 +77,17 @@ def test_flags_reach_the_supervisor(capsys: pytest.CaptureFixture[str], supervis
     assert (config.delivery.ack, config.delivery.compression) == (Ack.QUEUED, Compression.GZIP)
     assert log.settings == (config.log.level, config.log.format) == (LogLevel.DEBUG, LogFormat.JSON)
     assert supervisor.sources.of("delivery.ack") == Source(Origin.FLAG, "--ack")
+
+
+def test_flags_of_the_fleet(capsys: pytest.CaptureFixture[str], supervisor: Supervisor) -> None:
+    arguments = ("--region", "eu-1", "--id", "gateway-1", "--advertise", "a:1", "--store", "etcd")
+    ended = spangate(capsys, "run", *arguments, "--etcd", "b:2379", "--etcd", "c:2379")
+    assert ended == (Exit.OK, "", ""), "the registry says who the backends are"
+    config = supervisor.config
+    assert (config.region, config.id, config.advertise) == ("eu-1", "gateway-1", Endpoint("a", 1))
+    assert config.coordination.store is StoreKind.ETCD
+    assert config.coordination.endpoints == (Endpoint("b", 2379), Endpoint("c", 2379))
+    assert config.routing.members is MemberSource.REGISTRY
 
 
 def test_what_is_unwise_is_logged(capsys: pytest.CaptureFixture[str], log: Log) -> None:

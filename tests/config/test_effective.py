@@ -41,6 +41,13 @@ def test_no_dump_shows_a_secret(tmp_path: Path) -> None:
     assert answer.config.backends[0].headers["api-key"] == Secret(SECRET)
 
 
+def test_what_the_store_has_set_is_said(tmp_path: Path) -> None:
+    answer = loaded(tmp_path, TEXT)
+    shown = {value.path: value for value in effective(answer.config, answer.sources, {"batch.pacing": "regions/eu v3"})}
+    assert shown["batch.pacing"] == SettingValue("batch.pacing", "200us", "store", "regions/eu v3")
+    assert shown["batch.max_wait"].source == "default"
+
+
 def test_what_is_shown_of_a_default_gateway_is_stable() -> None:
     answer = load(Inputs())
     assert {value.source for value in effective(answer.config, answer.sources)} == {"default"}

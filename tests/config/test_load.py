@@ -6,6 +6,7 @@ import pytest
 from sidecar.config.given import Origin, Source
 from sidecar.config.load import Inputs, load
 from sidecar.config.schema import GatewayConfig
+from sidecar.coord.keys import checked
 from sidecar.errors import ConfigInvalid, Exit, Problem
 from sidecar.model import Ack, Compression, Endpoint, LogLevel, Ownership, RoutingStrategy, Signal
 from tests.config.files import loaded, written
@@ -90,6 +91,30 @@ def test_a_backend_is_compressed_as_delivery_says_unless_it_says_itself(tmp_path
 
 def test_a_variable_that_is_set_to_nothing_is_not_set(tmp_path: Path) -> None:
     assert loaded(tmp_path, "workers: 2\n", SPANGATE_WORKERS="").config.workers == 2
+
+
+def test_an_empty_text_stands_for_a_default_that_is_empty(tmp_path: Path) -> None:
+    text = """
+        id: ""
+        advertise: ""
+        coordination: {password: "", ca_file: ""}
+        collector: {endpoint: "", health_url: ""}
+        backends: [{address: a:1, compression: ""}]
+    """
+    config = loaded(tmp_path, text).config
+    assert config == GatewayConfig(backends=config.backends)
+    assert config.backends[0].compression is None
+    with pytest.raises(ConfigInvalid):
+        loaded(tmp_path, "region: ''\n")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "id_"), [("a.b:1", "a.b-1"), ("'[2001:db8::1]:4317'", "2001-db8-1-4317"), ("a_b:1", "a_b-1")]
+)
+def test_a_collector_is_called_by_its_endpoint(tmp_path: Path, endpoint: str, id_: str) -> None:
+    collector = loaded(tmp_path, f"collector: {{endpoint: {endpoint}}}\n").config.collector
+    assert collector.id == checked(id_)
+    assert loaded(tmp_path, f"collector: {{endpoint: {endpoint}, id: x}}\n").config.collector.id == "x"
 
 
 def test_a_section_with_nothing_in_it_is_not_there(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ import pytest
 
 from sidecar._native.rendezvous import MEMBERS_MAX
 from sidecar.config.load import Inputs, load
+from sidecar.config.rules import Rule, rule
 from sidecar.config.schema import GatewayConfig
-from sidecar.config.validate import ADVICE, BACKENDS_MAX, RULES, rule
+from sidecar.config.validate import ADVICE, BACKENDS_MAX, RULES
 from sidecar.errors import ConfigInvalid, Problem
+from sidecar.model import MemberSource
 from tests.config.files import lines, loaded, problems, written
 
 BROKEN = [
@@ -29,6 +31,20 @@ BROKEN = [
     ("limits: {backend_queue_bytes: 1MiB}", "limits.backend_queue_bytes", "smaller than batch.max_bytes"),
     ("limits: {memory_bytes: 1MiB}", "limits.message_bytes", "larger than limits.memory_bytes"),
     ("shutdown: {unready_for: 30s}", "shutdown.unready_for", "longer than shutdown.drain_timeout"),
+    ("coordination: {store: etcd, endpoints: []}", "coordination.endpoints", "is empty"),
+    ("coordination: {store: etcd, endpoints: [a:1, b:1, A:1]}", "coordination.endpoints[2]", "endpoints[0]"),
+    ("coordination: {username: a}", "coordination.username", "has no coordination.password"),
+    ("coordination: {password: a}", "coordination.password", "has no coordination.username"),
+    ("coordination: {cert_file: a, ca_file: b}", "coordination.cert_file", "has no coordination.key_file"),
+    ("coordination: {key_file: a, ca_file: b}", "coordination.key_file", "has no coordination.cert_file"),
+    ("coordination: {key_file: a, cert_file: b}", "coordination.cert_file", "ca_file is empty"),
+    ("admin: {grpc: {listen: a:1, cert_file: b, key_file: c}}", "admin.grpc.token", "needed with admin.grpc.listen"),
+    ("admin: {grpc: {listen: a:1, token: b, key_file: c}}", "admin.grpc.cert_file", "needed with admin.grpc.listen"),
+    ("coordination: {announce_every: 15s}", "coordination.announce_every", "not shorter than coordination.lease_ttl"),
+    ("coordination: {lease_ttl: 4s}", "coordination.lease_ttl", "not longer than coordination.timeout"),
+    ("collector: {endpoint: 127.0.0.1:4317}", "collector.endpoint", "where this gateway listens"),
+    ("advertise: a:1\ncollector: {endpoint: a:1}", "collector.endpoint", "where this gateway listens"),
+    ("collector: {health_url: http://a/}", "collector.health_url", "is that of no collector"),
 ]
 UNWISE = [
     ("routing: {strategy: round_robin}\nbackends: [a:1, b:1]", "routing.strategy", "several backends"),
@@ -36,6 +52,10 @@ UNWISE = [
     ("delivery: {ack: queued}", "delivery.ack", "a crash loses it"),
     ("admin: {listen: 0.0.0.0:13133}", "admin.listen", "from outside"),
     ("backends: ['a:1,max_message_bytes=1MiB']", "backends[0].max_message_bytes", "smaller than batch.max_bytes"),
+    ("routing: {members: registry}", "routing.members", "nobody registers"),
+    ("routing: {members: registry}\nbackends: [a:1]", "backends", "are not used"),
+    ("coordination: {endpoints: [a:1]}", "coordination.endpoints", "are not used"),
+    ("coordination: {username: a, password: b}", "coordination.password", "in the clear"),
 ]
 
 
@@ -46,9 +66,25 @@ def test_a_broken_rule_refuses(tmp_path: Path, text: str, path: str, complaint: 
     assert complaint in problem.message
 
 
-def test_every_rule_is_broken_once() -> None:
-    assert len(BROKEN) >= len(RULES)
-    assert len(UNWISE) >= len(ADVICE)
+@pytest.mark.parametrize("each", RULES, ids=lambda each: each.check.__name__)
+def test_every_rule_is_broken_once(tmp_path: Path, each: Rule[GatewayConfig]) -> None:
+    others = [other for other in RULES if other is not each]
+    assert any(passes(written(tmp_path, text + "\n"), others) for text, _, _ in BROKEN)
+
+
+@pytest.mark.parametrize("each", ADVICE, ids=lambda each: each.check.__name__)
+def test_every_advice_is_given_once(tmp_path: Path, each: Rule[GatewayConfig]) -> None:
+    others = [other for other in ADVICE if other is not each]
+    files = (Inputs(written(tmp_path, text + "\n")) for text, _, _ in UNWISE)
+    assert any(len(load(inputs).warnings) > len(load(inputs, advice=others).warnings) for inputs in files)
+
+
+def passes(file: Path, rules: list[Rule[GatewayConfig]]) -> bool:
+    try:
+        load(Inputs(file), rules)
+    except ConfigInvalid:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(("text", "path", "complaint"), UNWISE)
@@ -88,6 +124,30 @@ def test_a_rule_is_silent_about_what_has_a_problem_already(tmp_path: Path) -> No
     assert [p.path for p in problems(written(tmp_path, "batch: {max_wait: soon}\ndelivery: {max_wait: 100ms}\n"))] == [
         "batch.max_wait"
     ]
+
+
+def test_a_rule_is_silent_about_a_list_that_lacks_a_section(tmp_path: Path) -> None:
+    """The third of these would be blamed as the second."""
+    text = "backends: ['weight=1', 'a:1,name=x', 'b:1,name=x']\n"
+    assert [p.path for p in problems(written(tmp_path, text))] == ["backends[0].address"]
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ("workers: 1", MemberSource.STATIC),
+        ("backends: [a:1]", MemberSource.STATIC),
+        ("coordination: {store: etcd}", MemberSource.REGISTRY),
+        ("coordination: {store: etcd}\nbackends: [a:1]", MemberSource.STATIC),
+        ("collector: {endpoint: a:1}", MemberSource.REGISTRY),
+        ("collector: {endpoint: a:1}\nbackends: [a:1]", MemberSource.STATIC),
+        ("routing: {members: registry}\nbackends: [a:1]", MemberSource.REGISTRY),
+    ],
+)
+def test_where_members_come_from(tmp_path: Path, text: str, members: MemberSource) -> None:
+    config = loaded(tmp_path, text + "\n").config
+    assert config.routing.members is members
+    assert config.needs_backends is (text == "workers: 1")
 
 
 def test_rules_from_above_are_handed_in() -> None:

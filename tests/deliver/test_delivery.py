@@ -21,6 +21,8 @@ from tests.native.peer import Peer
 
 AT_ONCE = DeliveryConfig(max_retries=0)
 """What fails goes to the next owner without a retry."""
+ONE_CALL = DeliveryConfig(max_in_flight=1)
+"""Parts gather while a call is open."""
 
 
 def unavailable(call: Call) -> None:
@@ -161,3 +163,56 @@ async def test_a_new_connection_is_a_new_chance(monkeypatch: pytest.MonkeyPatch)
         await exported_to_both(peer)
         assert len(bad.calls) == breaker.LIMIT + 1
         assert not_well(node) == 1, "one failure is enough now"
+
+
+# ---- calls that come too late
+
+
+async def impatient(peer: Peer, n: int) -> None:
+    """n requests of clients that wait for 200 ms, one after the other."""
+    for _ in range(n):
+        answer = await peer.export(otlp.spans(40, per_trace=1), extra=[("grpc-timeout", "200m")]).done()
+        assert answer.status is GrpcStatus.UNAVAILABLE
+
+
+async def test_a_call_that_nobody_waits_for_is_forgotten(told: list[Failure]) -> None:
+    """It ends there: it is not handed on, and a backend that was given no time is not to blame."""
+    async with Backend() as good, Backend(lambda call: None) as held, Node(configured([good, held])) as node:
+        await impatient(await node.peer(), breaker.LIMIT + 1)
+        assert {one.left_s for one in told} == {-1.0}
+        assert not_well(node) == 0
+        assert sum(row.rerouted for row in node.page.backends()) == 0
+
+
+async def test_a_backend_that_has_had_its_time_is_to_blame() -> None:
+    delivery = DeliveryConfig(max_wait_s=0.2)
+    async with (
+        Backend() as good,
+        Backend(lambda call: None) as held,
+        Node(configured([good, held], delivery=delivery)) as node,
+    ):
+        peer = await node.peer()
+        await impatient(peer, breaker.LIMIT)
+        await until(lambda: not_well(node) == 1, "it is passed over")
+
+
+async def test_of_a_merged_call_the_parts_in_time_are_sent_again() -> None:
+    """It fails between the end of one part's time and that of the other's."""
+    first: list[Call] = []
+    async with Backend(first.append) as backend, Node(configured([backend], delivery=ONE_CALL)) as node:
+        peer = await node.peer()
+        opening = peer.export(otlp.spans(1))
+        await until(lambda: first, "a call is open")
+        early = peer.export(otlp.spans(2), extra=[("grpc-timeout", "150m")])
+        late = peer.export(otlp.spans(3))
+        await until(lambda: node.books().get("in_flight") == 6, "two parts gather")
+        held: list[Call] = []
+        backend.script = held.append
+        first[0].ok()
+        await opening.done()
+        await until(lambda: held, "they are sent as one call")
+        assert (await early.done()).status is GrpcStatus.UNAVAILABLE
+        backend.script = lambda call: call.ok()
+        held[0].fail(GrpcStatus.UNAVAILABLE)
+        assert (await late.done()).status is GrpcStatus.OK
+        assert node.books() == {"received": 6, "forwarded": 4, "rejected": 2}

@@ -58,6 +58,35 @@ def test_a_refusal_without_words_names_the_status() -> None:
     assert verdict(refused(GrpcStatus.PERMISSION_DENIED)).words == "the backend answered PERMISSION_DENIED"
 
 
+# ---- too late
+
+
+@pytest.mark.parametrize(
+    ("failure", "blame"),
+    [
+        (RESET._replace(age_s=0.1), False),
+        (RESET._replace(age_s=RULES.max_wait_s / 2), True),
+        (UNSENT._replace(age_s=10.0), False),
+        (LOST._replace(age_s=10.0), False),
+        (REFUSED._replace(age_s=0.1), True),
+        (refused(GrpcStatus.INVALID_ARGUMENT, parts=3)._replace(age_s=0.1), False),
+    ],
+)
+def test_what_nobody_waits_for_is_forgotten(failure: Failure, *, blame: bool) -> None:
+    for other_up in (False, True):
+        assert verdict(failure._replace(left_s=-1.0), other_up=other_up) == Verdict(Act.FORGET, blame=blame)
+
+
+def test_what_nobody_waits_for_may_say_when_to_come_back() -> None:
+    failure = refused(GrpcStatus.RESOURCE_EXHAUSTED, retry_after_s=5.0)._replace(left_s=-1.0)
+    assert verdict(failure) == Verdict(Act.FORGET, pause_s=5.0, blame=True)
+
+
+def test_a_connection_that_broke_is_no_blame() -> None:
+    assert not verdict(LOST).blame
+    assert verdict(RESET).blame
+
+
 # ---- here, then elsewhere, then not at all
 
 
@@ -130,7 +159,7 @@ def test_a_short_retry_info_does_not_shorten_the_backoff() -> None:
 
 def test_parts_that_cannot_wait_go_to_the_next_owner_and_the_backend_rests_all_the_same() -> None:
     failure = refused(GrpcStatus.RESOURCE_EXHAUSTED, retry_after_s=5.0)._replace(left_s=9.0)
-    assert verdict(failure, other_up=True) == Verdict(Act.REROUTE, pause_s=5.0)
+    assert verdict(failure, other_up=True) == Verdict(Act.REROUTE, pause_s=5.0, blame=True)
 
 
 def test_who_is_told_in_the_end_is_told_when_to_come_back() -> None:

@@ -57,6 +57,7 @@ class Gateway:
         self._command = [str(SPANGATE), "run", "--config", str(self._file), "--listen", self.address]
         self._command += ["--admin", f"127.0.0.1:{self.admin}", "--log-format", "json", *flags]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SPANGATE_")}
+        self._environment["XDG_STATE_HOME"] = self._folder.name  # or a gateway would find what another one has left
         self._environment |= environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +69,8 @@ class Gateway:
             )
         try:
             until(self._serves, "the gateway serves")
-        except BaseException:
+        except BaseException as error:
+            error.add_note(f"the log of the gateway:\n{self.log_text()[-4000:]}")
             self._end()
             raise
         return self

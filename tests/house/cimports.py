@@ -12,6 +12,7 @@ LAYERS = (
     {"sample", "route", "rendezvous"},
     {"batch"},
     {"split", "answer", "client", "fate", "sockets"},
+    {"deadlines"},
     {"outbox", "server", "backends"},
     {"ages"},
     {"engine"},

@@ -1,14 +1,17 @@
 """One request through scan and sample, compared with the oracles in everything that they say."""
 
+from collections import Counter
+
 from google.protobuf.message import Message
 
 from sidecar._native.core import WorkerCore
+from sidecar._native.ledger import PageReader
 from sidecar._native.sample import Sampling, sample
 from sidecar._native.scan import DocRow, ItemRow, Tick
 from tests.kernels import oracle
 from tests.kernels.deep import excuse
 from tests.kernels.guard import Guard
-from tests.kernels.judge import Policy, Verdict, judge
+from tests.kernels.judge import Asked, Policy, Verdict, halvings, judge
 from tests.kernels.oracle import Found, Item, Part
 from tests.kernels.otlp import (
     ITEM_BAD_ID,
@@ -39,16 +42,17 @@ class Bench:
     def __init__(self) -> None:
         self.guard = Guard(1 << 20)
         self.cases = 0
-        self.tick = self.fresh()
+        self.begin()
 
-    def fresh(self) -> Tick:
-        return Tick(WorkerCore(bytearray(PAGE), bytearray(16)))
+    def begin(self) -> None:
+        page = bytearray(PAGE)
+        self.tick, self.page = Tick(WorkerCore(page, bytearray(16))), PageReader(page)
 
     def check(self, signal: int, body: bytes, policy: Policy) -> bool:
         """Whether the request was taken; AssertionError where the kernel and the oracles differ."""
         self.cases += 1
         if self.cases % PER_CORE == 0:
-            self.tick = self.fresh()
+            self.begin()
         self.tick.clear()
         before = self.tick.figures()
         taken = self.tick.add(signal, self.guard.place(body))
@@ -69,7 +73,10 @@ class Bench:
         same_structure(self.tick, signal, body, found)
         if upb is not None:
             same_contents(signal, body, found)
-        same_decisions(self.tick, signal, body, found, policy)
+        sums = counted(self.page, signal)
+        expected = same_decisions(self.tick, signal, body, found, policy)
+        now = counted(self.page, signal)
+        assert now - sums == expected, (now - sums, expected)
         return True
 
 
@@ -189,14 +196,28 @@ def renewed(body: bytes, found: Found) -> bytes:
 def sampling_of(tick: Tick, policy: Policy, found: Found) -> Sampling:
     sampling = Sampling(1.0, frozenset({TRACES, LOGS, METRICS}), policy.precision)
     for row, part in zip(tick.resources(), found.resources, strict=True):
-        own, traffic_class = policy.services.get(part.service, (policy.threshold, 1))
-        sampling.set_service(row.service, own, traffic_class)
+        sampling.set_service(row.service, *policy.services.get(part.service, (policy.threshold, 1, 0)))
     for traffic_class, threshold in enumerate(policy.shed):
         sampling.set_shed(traffic_class, threshold)
     return sampling
 
 
-def same_decisions(tick: Tick, signal: int, body: bytes, found: Found, policy: Policy) -> None:
+def counted(page: PageReader, signal: int) -> Counter[tuple[str, str, int]]:
+    """What the page says of sampling: by service, figure, and cause or k."""
+    sums: Counter[tuple[str, str, int]] = Counter()
+    for row in page.rows():
+        if row.signal == signal:
+            sums += Counter({(row.service, "out", cause): n for cause, n in enumerate(row.causes)})
+            assert sum(row.causes) == row.sampled_out
+    for spans in page.spans() if signal == TRACES else ():
+        sums += Counter({(spans.service, "arrived", k): n for k, n in enumerate(spans.arrived, 1)})
+        sums += Counter({(spans.service, what, 0): getattr(spans, what) for what in ("errors", "kept", "kept_bytes")})
+    return sums
+
+
+def same_decisions(tick: Tick, signal: int, body: bytes, found: Found, policy: Policy) -> Counter[tuple[str, str, int]]:
+    """What has to be counted, as `counted` has it."""
+    sums: Counter[tuple[str, str, int]] = Counter()
     faults = tick.figures()[2]
     services = {part.service for part in found.resources}
     before = {name: tick.row(signal, name) for name in services}
@@ -207,17 +228,27 @@ def same_decisions(tick: Tick, signal: int, body: bytes, found: Found, policy: P
     assert doc.edited == sum(row.edit != 0 for row in rows)
     out = refused = 0
     for resource, part in zip(tick.resources(), found.resources, strict=True):
+        shown = part.service.split(b"\0")[0][:255].decode(errors="replace")
+        left = 0
         for row, item in zip(rows[resource.item0 :][: resource.items], part.items, strict=True):
+            sums[shown, "errors", 0] += signal == TRACES and bool(item.flags & ITEM_ERROR)
             if item.flags & ITEM_BAD_ID:
                 assert (row.owner, row.edit) == (OWNER_REJECTED, 0)
                 refused += item.units
                 continue
-            verdict = decided(signal, body, item, *policy.asks(part.service, error=bool(item.flags & ITEM_ERROR)))
+            verdict = decided(signal, body, item, policy.asks(part.service, error=bool(item.flags & ITEM_ERROR)))
             faults += verdict.fault
+            left += verdict.kept
+            sums[shown, "out", verdict.cause] += 0 if verdict.kept else item.units
+            if signal == TRACES and verdict.arrived is not None and (k := halvings(verdict.arrived)):
+                sums[shown, "arrived", min(k, 16)] += 1
             out += 0 if verdict.kept else item.units
             assert row.owner == (OWNER_NONE if verdict.kept else OWNER_SAMPLED_OUT)
             assert verdict.rand is None or row.rand == verdict.rand
             same_edit(tick, body, row, verdict.state)
+        if signal == TRACES and left:
+            sums[shown, "kept", 0] += left
+            sums[shown, "kept_bytes", 0] += (part.end - part.off) * left // len(part.items)
     (outcome,) = tick.outcomes()
     assert (outcome.ok_items, outcome.refused_items, outcome.note != "") == (out, refused, refused > 0)
     assert tick.figures()[2] == faults, "tracestate_bad"
@@ -230,15 +261,16 @@ def same_decisions(tick: Tick, signal: int, body: bytes, found: Found, policy: P
         sampled_out += now.sampled_out - then.sampled_out
     units = sum(part_item.units for part in found.resources for part_item in part.items)
     assert (received, sampled_out, rejected) == (units, out, refused)
+    return +sums
 
 
-def decided(signal: int, body: bytes, item: Item, own: int, shed: int) -> Verdict:
+def decided(signal: int, body: bytes, item: Item, asked: Asked) -> Verdict:
     if signal == PROFILES:
         return Verdict(kept=True)
     state = list(fields(body, *item.state))[-1:] if item.flags & ITEM_STATE else []
     text = body[state[0].value : state[0].end] if state else None
     rand = item.rand if item.flags & ITEM_RANDOM else None
-    verdict = judge(own, shed, 4, rand, text)
+    verdict = judge(asked, 4, rand, text)
     if signal != TRACES:
         verdict.state, verdict.fault = None, False
     return verdict

@@ -24,7 +24,8 @@ def random_policy(rng: random.Random) -> Policy:
     policy = Policy(threshold_of(p, 4))
     for name in (b"cart", b"checkout", b"unknown_service"):
         if rng.random() < 0.2:
-            policy.services[name] = (rng.choice([0, END, rng.randrange(END), 8 << 52]), rng.randrange(3))
+            threshold = rng.choice([0, END, rng.randrange(END), 8 << 52])
+            policy.services[name] = (threshold, rng.randrange(3), rng.randrange(3))
     if rng.random() < 0.3:
         policy.shed = [rng.choice([0, 0, 8 << 52, 15 << 52, END]) for _ in range(4)]
     return policy

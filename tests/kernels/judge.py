@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 END = 1 << 56
 MEMBER = re.compile(rb"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{1,256}")
@@ -23,6 +24,14 @@ def threshold_of(p: float, precision: int) -> int:
     return (t + unit // 2) // unit * unit
 
 
+def halvings(t: int) -> int:
+    """k of the power 2^-k that is nearest to the probability of T, in ratio."""
+    q, k = END - t, 0
+    while q * q * 2 ** (2 * k + 1) < END * END:
+        k += 1
+    return k
+
+
 def text_of(t: int) -> bytes:
     return (f"{t:014x}".rstrip("0") or "0").encode()
 
@@ -33,17 +42,31 @@ def in_proportion(t: int, by: int, precision: int) -> int:
     return max(t, threshold_of((END - t) / END * (END - by) / END, precision))
 
 
+RATE, LIMIT, SHED, UPSTREAM = range(4)
+"""Causes."""
+
+
+class Asked(NamedTuple):
+    """What a policy asks of an item."""
+
+    own: int
+    shed: int
+    cause: int = RATE
+    """Whom the own threshold is charged to."""
+    limit: int = 0
+
+
 @dataclass
 class Policy:
     threshold: int
-    services: dict[bytes, tuple[int, int]] = field(default_factory=dict)
-    """Threshold and class by service name."""
+    services: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    """Threshold, class and cause by service name."""
     shed: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     precision: int = 4
 
-    def asks(self, service: bytes, *, error: bool) -> tuple[int, int]:
-        own, traffic_class = self.services.get(service, (self.threshold, 1))
-        return own, self.shed[3 if error else traffic_class]
+    def asks(self, service: bytes, *, error: bool) -> Asked:
+        own, traffic_class, cause = self.services.get(service, (self.threshold, 1, RATE))
+        return Asked(own, self.shed[3 if error else traffic_class], cause)
 
 
 @dataclass
@@ -99,29 +122,40 @@ def write_state(st: State, th: int) -> bytes | None:
 @dataclass
 class Verdict:
     kept: bool
-    state: bytes | None = None
-    """The new tracestate; None: as it came."""
     fault: bool = False
     rand: int | None = None
+    cause: int = RATE
+    """Of what is not kept."""
+    arrived: int | None = None
+    """Where it came with a th that can be true: its threshold."""
+    state: bytes | None = None
+    """The new tracestate; None: as it came."""
 
 
-def judge(own: int, shed: int, precision: int, rand: int | None, text: bytes | None) -> Verdict:
+def charged(asked: Asked, came: int) -> int:
+    """Who has the highest threshold; of equal ones the first."""
+    parts = [(asked.own, asked.cause), (asked.limit, LIMIT), (asked.shed, SHED), (came, UPSTREAM)]
+    return max(parts, key=lambda part: part[0])[1]
+
+
+def judge(asked: Asked, precision: int, rand: int | None, text: bytes | None) -> Verdict:
     """text: the tracestate of a span, None if it has none; writable by whoever asks."""
+    own, by = asked.own, in_proportion(asked.limit, asked.shed, precision)
     st = read_state(text or b"")
     rand = st.rv if st.rv is not None else rand
     if rand is None:
-        t = in_proportion(own, shed, precision)
-        return Verdict(t < END, fault=st.fault or t > 0)
+        t = in_proportion(own, by, precision)
+        return Verdict(t < END, fault=st.fault or t > 0, cause=charged(asked, 0))
     came = int(st.th.ljust(14, b"0"), 16) if st.th is not None else None
     lies = came is not None and rand < came
-    base = max(0 if lies else came or 0, own)
-    t = in_proportion(base, shed, precision)
-    v = Verdict(rand >= t, fault=st.fault or lies, rand=rand)
+    passed = 0 if lies else came or 0
+    t = in_proportion(max(passed, own), by, precision)
+    v = Verdict(rand >= t, st.fault or lies, rand, charged(asked, passed), None if lies else came)
     if not v.kept or st.foreign:
         return v
-    if own == shed == 0:
-        wanted = write_state(st, 0) if lies else None
-        return Verdict(True, wanted, v.fault, rand)
+    if own == by == 0:
+        v.state = write_state(st, 0) if lies else None
+        return v
     passed_upstream = came is not None and not lies and came > own and t == came
     written = st.th is not None and not lies and st.th == text_of(t)
     if passed_upstream or written:

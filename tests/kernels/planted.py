@@ -72,9 +72,23 @@ FAULTS = [
     ),
     Fault(
         "an item at the threshold is left out",
-        "sample.pyx",
-        "keep = item.rand >= thresholds[k]",
-        "keep = item.rand > thresholds[k]",
+        "_judge.pxd",
+        "keep = item.rand >= threshold",
+        "keep = item.rand > threshold",
+        "sample",
+    ),
+    Fault(
+        "what is shed is charged to the rate",
+        "_judge.pxd",
+        "a.cause = CAUSE_SHED",
+        "pass",
+        "sample",
+    ),
+    Fault(
+        "a span with an error is shed with its class",
+        "_judge.pxd",
+        "ask(&asks[1], rule, s.shed[CLASS_ERRORS]",
+        "ask(&asks[1], rule, s.shed[rule.traffic_class]",
         "sample",
     ),
     Fault(
@@ -86,7 +100,7 @@ FAULTS = [
     ),
     Fault(
         "a threshold that lies is believed",
-        "sample.pyx",
+        "_judge.pxd",
         "lies = item.rand < st.threshold",
         "lies = False",
         "sample",

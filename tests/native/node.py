@@ -20,8 +20,10 @@ from sidecar.orders import Applied, Drain, Drained, Report, Start, Use, receive_
 from sidecar.policy import shelf
 from sidecar.policy.compile import compile_policy
 from sidecar.policy.policy import Policy
+from sidecar.routing.area import Area
 from sidecar.routing.members import StaticMembers
 from sidecar.routing.view import View
+from sidecar.sampling.plan import SamplingPlan
 from sidecar.worker import Worker
 from tests.native.backend import Backend
 from tests.native.patience import until
@@ -47,6 +49,7 @@ class Node:
         self.reports: list[Report] = []
         self.port = 0
         self._policy: Policy | None = None
+        self._writer = shelf.Writer()
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._task: asyncio.Task[None] | None = None
 
@@ -83,17 +86,20 @@ class Node:
                 peer.drop()
             if not self.ended:
                 await self.drain(0.2)
+            self._writer.close()
             self._ours.close()
             self._theirs.close()
 
     # ---- orders
 
-    async def use(self, config: GatewayConfig) -> None:
-        """Gives it a configuration, and waits until it goes by it."""
+    async def use(self, config: GatewayConfig, plan: SamplingPlan | None = None) -> None:
+        """Gives it a configuration, and a plan other than that one's, and waits until it goes by them."""
         generation = self._policy.generation + 1 if self._policy else 1
         view = View(generation, tuple(StaticMembers(config.backends).members()))
-        self._policy = compile_policy(generation, view, config.routing, config.sampling, self._policy)
-        descriptors = [shelf.publish(self._policy), shelf.seal(msgspec.json.encode(config))]
+        areas, sampling = [Area(config.region, view)], plan or SamplingPlan.of(config.sampling)
+        self._policy = compile_policy(generation, areas, (), config.routing, sampling, self._policy)
+        policy_fd, *table_fds = self._writer.write(self._policy)
+        descriptors = [policy_fd, shelf.seal(msgspec.json.encode(config)), *table_fds]
         send(self._ours, Use(generation), descriptors)
         for fd in descriptors:
             os.close(fd)

@@ -85,6 +85,8 @@ class Answer:
         [detail] = status.details
         info = RetryInfo()
         assert detail.Unpack(info)
+        bare = self.said["google.rpc.retryinfo-bin"]  # the same once more, where the SDK of Python looks
+        assert RetryInfo.FromString(base64.b64decode(bare + "=" * (-len(bare) % 4))) == info
         delay_s: float = info.retry_delay.ToNanoseconds() / 1e9
         return delay_s
 

@@ -171,11 +171,19 @@ async def test_partial_success_is_passed_on(node: Node, backend: Backend) -> Non
     assert node.books() == {"received": 5, "forwarded": 3, "rejected": 2}
 
 
-@pytest.mark.parametrize("response", [partly(0, "a word of warning"), b"\x0a\x00", partly(-3, "?")])
-async def test_words_are_no_refusal(node: Node, backend: Backend, response: bytes) -> None:
+@pytest.mark.parametrize(
+    ("response", "passed_on"),
+    [
+        (partly(0, "a word of warning"), partly(0, "a word of warning")),
+        (partly(-3, "?"), partly(0, "?")),
+        (b"\x0a\x00", b""),
+        (b"\xff no protobuf", b""),
+    ],
+)
+async def test_words_are_no_refusal(node: Node, backend: Backend, response: bytes, passed_on: bytes) -> None:
     backend.script = lambda call: call.ok(response)
     answer = await (await node.peer()).exported(spans(5))
-    assert (answer.status, answer.message) == (GrpcStatus.OK, b"")
+    assert (answer.status, answer.message) == (GrpcStatus.OK, passed_on)
     assert node.books() == {"received": 5, "forwarded": 5}
 
 
@@ -222,6 +230,11 @@ async def test_partial_success_of_a_merged_call_has_no_name(merging: Node, backe
     before = len(backend.calls)
     assert await batch_of_three(merging, backend, accept) == [GrpcStatus.OK] * 3
     assert len(backend.calls) == before + 4
+
+
+async def test_a_warning_on_a_merged_call_has_no_name(merging: Node, backend: Backend) -> None:
+    assert await batch_of_three(merging, backend, lambda call: call.ok(partly(0, "hm"))) == [GrpcStatus.OK] * 3
+    assert merging.books() == {"received": 7, "forwarded": 7}
 
 
 async def test_only_the_bad_part_of_a_merged_call_is_lost(merging: Node, backend: Backend) -> None:

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from sidecar._native import route
 from sidecar._native.rendezvous import NONE, SLOTS, fill, identity_key, refill
 
 MASK = (1 << 64) - 1
@@ -25,6 +26,13 @@ class Table:
             fill(self.primary, self.after, self.keys, self.weights)
         else:
             refill(self.primary, self.after, self.keys, self.weights, old.primary, old.after, old.keys, old.weights)
+
+    def native(self) -> route.Table:
+        return route.Table(route.OWNING, len(self.names), primary=self.primary, after=self.after)
+
+    def routing(self) -> route.Routing:
+        """By this table alone."""
+        return route.Routing([self.native()])
 
     def image(self) -> bytes:
         return self.primary.tobytes() + self.after.tobytes()

@@ -11,16 +11,13 @@ import pytest
 
 from sidecar._native import route
 from sidecar._native.route import LEAST, NONE, OWNING, SEQUENCE, Routing, assign, set_avoid, slot_of
+from sidecar._native.route import Table as RouteTable
 from tests.routing.tables import Table, hash_trace, members
 from tests.routing.worker import LOGS, Worker, logs, owners_by_doc, trace_ids, traces
 
 
-def owning(table: Table) -> Routing:
-    return Routing(OWNING, len(table.names), primary=table.primary, after=table.after)
-
-
 def spreading(mode: int, sequence: list[int], turn: int = 0) -> Routing:
-    return Routing(mode, max(sequence, default=-1) + 1, sequence=array("H", sequence), turn=turn)
+    return Routing([RouteTable(mode, max(sequence, default=-1) + 1, sequence=array("H", sequence))], turn=turn)
 
 
 def owner_by_rule(table: Table, hashed: int, up: set[int], avoid: int | None) -> int:
@@ -33,7 +30,7 @@ def test_owning(seed: int) -> None:
     rng = random.Random(seed)
     n = rng.choice([1, 2, 3, 5, 30])
     table, worker = Table(members(n)), Worker(n, [i for i in range(n) if rng.random() < 0.7])
-    routing = owning(table)
+    routing = table.routing()
     tick = worker.tick([traces(trace_ids(rng, rng.randrange(60), run=rng.choice([1, 8]))) for _ in range(12)])
     avoided = {request: rng.randrange(n) for request in range(12) if rng.random() < 0.3}
     for request, owner in avoided.items():
@@ -52,7 +49,7 @@ def test_owning(seed: int) -> None:
 def test_the_slot_is_that_of_the_trace_id() -> None:
     table, rng = Table(members(7)), random.Random(1)
     ids = trace_ids(rng, 200)
-    [owners] = Worker(7).owners(owning(table), [traces(ids)])
+    [owners] = Worker(7).owners(table.routing(), [traces(ids)])
     assert [slot_of(trace_id) for trace_id in ids] == [hash_trace(trace_id) >> 48 for trace_id in ids]
     assert owners == [table.primary[slot_of(trace_id)] for trace_id in ids]
     with pytest.raises(ValueError, match="16 bytes, not 8"):
@@ -61,7 +58,7 @@ def test_the_slot_is_that_of_the_trace_id() -> None:
 
 def test_logs_without_a_trace_go_by_resource() -> None:
     hosts = [f"host-{i}" for i in range(40)]
-    routing, worker = owning(Table(members(5))), Worker(5)
+    routing, worker = Table(members(5)).routing(), Worker(5)
     [together] = worker.owners(routing, [logs(hosts)], LOGS)
     assert [[owner] for owner in together] == Worker(5).owners(routing, [logs([host]) for host in hosts], LOGS)
     assert len(set(together)) == 5
@@ -70,20 +67,20 @@ def test_logs_without_a_trace_go_by_resource() -> None:
 def test_items_that_are_decided_stay_decided() -> None:
     table, rng = Table(members(4)), random.Random(2)
     good, bad = trace_ids(rng, 2)
-    [owners] = Worker(4).owners(owning(table), [traces([good, bad[:7], good, good])])
+    [owners] = Worker(4).owners(table.routing(), [traces([good, bad[:7], good, good])])
     home = table.primary[slot_of(good)]
     assert owners == [home, 0xFFFD, home, home]
 
 
 def test_without_members_items_stay_without_an_owner() -> None:
-    assert Worker(0).owners(owning(Table([])), [traces([b"0123456789abcdef"])]) == [[NONE]]
+    assert Worker(0).owners(Table([]).routing(), [traces([b"0123456789abcdef"])]) == [[NONE]]
     assert Worker(0).owners(spreading(SEQUENCE, []), [traces([b"0123456789abcdef"])]) == [[NONE]]
     assert Worker(0).owners(spreading(LEAST, []), [traces([b"0123456789abcdef"])]) == [[NONE]]
 
 
 def test_a_policy_whose_backends_are_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="the policy has 3 owners, the worker 2"):
-        Worker(2).owners(owning(Table(members(3))), [traces([b"a" * 16])])
+        Worker(2).owners(Table(members(3)).routing(), [traces([b"a" * 16])])
 
 
 def whole_owners(worker: Worker, routing: Routing, n: int, avoid: int | None = None) -> list[int]:
@@ -156,18 +153,18 @@ def test_ties_take_turns() -> None:
 )
 def test_tables_that_do_not_fit_are_refused(mode: int, owners: int, sequence: array[int] | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Routing(mode, owners, sequence=sequence)
+        RouteTable(mode, owners, sequence=sequence)
 
 
 def test_a_table_of_more_owners_is_refused() -> None:
     table = Table(members(3))
     with pytest.raises(ValueError, match="of 2"):
-        Routing(OWNING, 2, primary=table.primary, after=table.after)
+        RouteTable(OWNING, 2, primary=table.primary, after=table.after)
 
 
 def test_tables_live_as_long_as_they_are_used() -> None:
     table = Table(members(3))
-    expected, routing = [table.rows([slot])[0] for slot in range(0, route.NONE, 999)], owning(table)
+    expected, routing = [table.rows([slot])[0] for slot in range(0, route.NONE, 999)], table.routing()
     del table
     gc.collect()
     assert [routing.owners_of(slot) for slot in range(0, route.NONE, 999)] == expected

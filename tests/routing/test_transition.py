@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from sidecar._native.route import NONE, OWNING, SEQUENCE, Routing, slot_of
+from sidecar._native import route
+from sidecar._native.route import NONE, SEQUENCE, Routing, slot_of
 from tests.routing.tables import Table, members
 from tests.routing.worker import Worker, trace_ids, traces
 
@@ -31,9 +32,9 @@ class Change:
             self.workers.append(Worker(len(new), up))
             moments.append(time.monotonic_ns())
         assert all(earlier < later for earlier, later in pairwise(moments))
-        self.routing = routing_of(self.new)
+        self.routing = self.new.routing()
         self.moved = self.routing.begin_transition(
-            routing_of(self.old),
+            self.old.routing(),
             self.places,
             now_ns=moments[0],
             effective_ns=moments[1],
@@ -57,10 +58,6 @@ class Change:
 
     def latter(self, ids: Sequence[bytes]) -> list[int]:
         return [self.new.primary[slot_of(trace_id)] for trace_id in ids]
-
-
-def routing_of(table: Table) -> Routing:
-    return Routing(OWNING, len(table.names), primary=table.primary, after=table.after)
 
 
 def ids_of(n: int, seed: int = 1) -> list[bytes]:
@@ -169,7 +166,7 @@ def test_an_announced_change_that_is_overtaken() -> None:
     first, known = growing(), ids_of(500)
     first.before(known)
     latest = Table(members(6))
-    routing, start = routing_of(latest), time.monotonic_ns()
+    routing, start = latest.routing(), time.monotonic_ns()
     worker = Worker(6)
     end = time.monotonic_ns()
     map_to_latest = array("H", (latest.names.index(name) for name in first.new.names))
@@ -193,15 +190,15 @@ def test_an_announced_change_that_is_overtaken() -> None:
 
 
 def test_nothing_moves_slowly_where_requests_are_spread() -> None:
-    spreading = Routing(SEQUENCE, 2, sequence=array("H", [0, 1]))
-    owning = routing_of(Table(members(2)))
+    spreading = Routing([route.Table(SEQUENCE, 2, sequence=array("H", [0, 1]))])
+    owning = Table(members(2)).routing()
     for old, new in ((spreading, owning), (owning, spreading)):
         assert begin(new, old, array("H", [0, 1])) == 0
         assert not new.in_transition
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    old, new = routing_of(Table(members(3))), routing_of(Table(members(2)))
+    old, new = Table(members(3)).routing(), Table(members(2)).routing()
     with pytest.raises(ValueError, match="has 2 owners, the former policy 3"):
         begin(new, old, array("H", [0, 1]))
     with pytest.raises(ValueError, match="follow itself"):

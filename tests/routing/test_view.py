@@ -58,8 +58,13 @@ def test_the_address_is_the_identity() -> None:
 
 
 def test_owner_numbers_are_translated() -> None:
-    old, new = [member(1), member(2), member(3)], [member(3), member(9), member(1, 5)]
+    old, new = View(1, (member(1), member(2), member(3))), View(2, (member(3), member(9), member(1, 5)))
     assert list(owner_map(old, new)) == [2, NONE, 0]
+
+
+def test_nobody_waits_for_who_is_down() -> None:
+    old = View(1, (member(1), member(2)))
+    assert list(owner_map(old, View(2, old.members, frozenset({"collector-1"})))) == [NONE, 1]
 
 
 def test_a_slot_table_is_filled_and_refilled() -> None:

@@ -60,6 +60,18 @@ def traces(trace_ids: Sequence[bytes], start_unix_ns: int = 0) -> bytes:
     return request.SerializeToString()
 
 
+def of_services(shares: Iterable[tuple[str, Sequence[bytes]]], start_unix_ns: int = 0) -> bytes:
+    """A request with a resource for each of these services, and in it a span for each of its trace ids."""
+    request = ExportTraceServiceRequest()
+    for service, ids in shares:
+        resource = request.resource_spans.add()
+        resource.resource.attributes.add(key="service.name").value.string_value = service
+        scope = resource.scope_spans.add()
+        for trace_id in ids:
+            scope.spans.add(trace_id=trace_id, span_id=b"12345678", name="GET /", start_time_unix_nano=start_unix_ns)
+    return request.SerializeToString()
+
+
 def logs(hosts: Iterable[str]) -> bytes:
     """A request with a log record without a trace id for each of these hosts, each with its own resource."""
     request = ExportLogsServiceRequest()

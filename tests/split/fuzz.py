@@ -52,10 +52,15 @@ class Bench:
         for _ in range(rng.choice([0, 0, 2])):
             threshold = probability_to_threshold(rng.random())
             sampling.set_service(rng.randrange(4), threshold, rng.randrange(3))
+        over = stages.page.worker().over_limit
+        if rng.random() < 0.2:
+            per_s, burst, service_per_s, service_burst = (rng.choice([0, 0.5, 100]) for _ in range(4))
+            sampling.set_limits(per_s, burst, service_per_s, service_burst, refuse=rng.random() < 0.5)
         written = stages.finish(signal, tick, rng.choice(routings), sampling)
         judge = Judge(signal, bodies, written, limits)
         judge.check()
-        assert not judge.turned_away or limits.queue < LARGE, "there was room"
+        refused = stages.page.worker().over_limit > over
+        assert not judge.turned_away or refused or limits.queue < LARGE, "there was room"
         if all(readable(signal, body) for body in judge.bodies) and not any(doc.dropped for doc in judge.docs):
             parts = [part for owner in range(stages.owners) for part in written.parts(owner)]
             assert all(readable(signal, part.body) for part in parts), "protobuf refuses what we have written"

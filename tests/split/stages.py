@@ -13,7 +13,7 @@ from sidecar._native.core import WorkerCore
 from sidecar._native.ledger import LedgerRow, PageReader, page_bytes
 from sidecar._native.outbox import Outbox
 from sidecar._native.rendezvous import SLOTS
-from sidecar._native.route import OWNING, SEQUENCE, Routing, assign
+from sidecar._native.route import OWNING, SEQUENCE, Routing, Table, assign
 from sidecar._native.sample import Sampling, sample
 from sidecar._native.scan import ReplyRow, Tick, scan
 from sidecar._native.split import split
@@ -37,12 +37,12 @@ def random_slots(rng: random.Random, owners: int) -> Routing:
     """Slots that belong to anybody, so that even neighbouring traces part."""
     primary = array("H", rng.choices(range(owners), k=SLOTS))
     after = memoryview(array("H", [0] * 2 * SLOTS)).cast("B").cast("H", (SLOTS, 2))
-    return Routing(OWNING, owners, primary=primary, after=after)
+    return Routing([Table(OWNING, owners, primary=primary, after=after)])
 
 
 def in_turn(owners: int) -> Routing:
     """Each request whole to one owner."""
-    return Routing(SEQUENCE, owners, sequence=array("H", range(owners)))
+    return Routing([Table(SEQUENCE, owners, sequence=array("H", range(owners)))])
 
 
 @dataclass

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from sidecar._native.ledger import ANSWERED, DROPPED, BackendRow, LedgerRow, PageReader, SignalRow, WorkerRow
+from sidecar._native.ledger import (
+    ANSWERED,
+    DROPPED,
+    BackendRow,
+    LedgerRow,
+    PageReader,
+    ServiceRow,
+    SignalRow,
+    WorkerRow,
+)
 from sidecar.model import Signal
 
 SIGNALS = list(Signal)
@@ -21,9 +30,14 @@ class Page:
     ledger: list[LedgerRow] = field(default_factory=list)
     figures: dict[Signal, SignalRow] = field(default_factory=dict)
     peers: list[BackendRow] = field(default_factory=list)
+    services: list[ServiceRow] = field(default_factory=list)
+    oddities: dict[str, int] = field(default_factory=dict)
 
     def rows(self) -> list[LedgerRow]:
         return self.ledger
+
+    def spans(self) -> list[ServiceRow]:
+        return self.services
 
     def signals(self) -> list[SignalRow]:
         return [self.figures.get(signal, signal_row()) for signal in SIGNALS]
@@ -32,7 +46,7 @@ class Page:
         return self.peers
 
     def worker(self) -> WorkerRow:
-        return WorkerRow(*[0] * len(WorkerRow._fields))
+        return WorkerRow(*[0] * len(WorkerRow._fields))._replace(**self.oddities)
 
 
 def read(*pages: Page) -> Sequence[PageReader]:
@@ -41,20 +55,27 @@ def read(*pages: Page) -> Sequence[PageReader]:
 
 
 def ledger_row(
-    signal: Signal, service: str = "shop", *, dropped: dict[str, int] | None = None, **counts: int
+    signal: Signal,
+    service: str = "shop",
+    *,
+    dropped: dict[str, int] | None = None,
+    **counts: int,
 ) -> LedgerRow:
-    """A row that adds up: what is not told is in flight."""
+    """A row that adds up: what is not told is in flight. All that is sampled out is so by rate."""
     drops = tuple((dropped or {}).get(reason, 0) for reason in DROPPED)
-    told = {name: counts.get(name, 0) for name in ("forwarded", "sampled_out", "rejected")}
+    forwarded, sampled_out, rejected = (counts.get(name, 0) for name in ("forwarded", "sampled_out", "rejected"))
     received = counts.get("received", 0)
     return LedgerRow(
         signal=SIGNALS.index(signal),
         service=service,
         received=received,
-        in_flight=received - sum(told.values()) - sum(drops),
+        in_flight=received - forwarded - sampled_out - rejected - sum(drops),
+        forwarded=forwarded,
+        sampled_out=sampled_out,
+        rejected=rejected,
         requests=counts.get("requests", 0),
         dropped=drops,
-        **told,
+        causes=(sampled_out, 0, 0, 0),
     )
 
 

@@ -9,11 +9,11 @@ from functools import cache
 import pytest
 
 from sidecar._native.sample import probability_to_threshold
-from sidecar.config.schema import SamplingConfig
 from sidecar.model import Ownership, RoutingStrategy, Signal
 from sidecar.policy.policy import Policy
 from sidecar.ports import Member
 from sidecar.routing.view import key_of
+from sidecar.sampling.plan import SamplingPlan
 from sidecar.snapshot import Explanation, Question
 from sidecar.supervisor.explain import explain
 from tests.policy.policies import members, policy
@@ -35,7 +35,7 @@ def asked(
 
 @cache
 def made(rate: float = 1.0, who: tuple[Member, ...] = FIVE) -> Policy:
-    sampling = SamplingConfig(rate=rate, signals=(Signal.TRACES,))
+    sampling = SamplingPlan(rate=rate, signals=(Signal.TRACES,))
     return policy(who, sampling=sampling, generation=9)
 
 
@@ -163,7 +163,7 @@ def test_without_a_trace_id_it_depends() -> None:
 @pytest.mark.parametrize("off", [-1, 0, 1])
 def test_kept_from_the_threshold_on(rate: float, off: int) -> None:
     """The randomness is the last 56 bits of the trace id: the threshold itself is kept."""
-    threshold = probability_to_threshold(rate, SamplingConfig().precision)
+    threshold = probability_to_threshold(rate, SamplingPlan().precision)
     trace_id = os.urandom(9).hex() + f"{threshold + off:014x}"
     found = asked(trace_id, policy=made(rate))
     assert found.kept == (off >= 0)

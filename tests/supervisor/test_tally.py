@@ -2,15 +2,17 @@ import random
 
 import pytest
 
-from sidecar._native.ledger import DROPPED
+from sidecar._native.ledger import DROPPED, ServiceRow
 from sidecar.model import Signal
 from sidecar.snapshot import Histogram
+from sidecar.supervisor.observed import Counts
 from sidecar.supervisor.tally import (
     backends_of,
     figures_of,
     histogram,
     joined,
     ledger_of,
+    observed_of,
     quantile,
     sizes_of,
 )
@@ -69,6 +71,25 @@ def test_what_does_not_add_up_is_shown() -> None:
     assert ledger_of(read(Page([wrong]))).difference == 1
 
 
+def test_causes_of_all_workers() -> None:
+    one = ledger_row(Signal.TRACES, received=10, sampled_out=6)._replace(causes=(1, 2, 3, 0))
+    other = ledger_row(Signal.TRACES, "cart", received=5, sampled_out=4)._replace(causes=(0, 0, 0, 4))
+    snapshot = ledger_of(read(Page([one, other]), Page([one])))
+    assert [row.sampled_out_by for row in snapshot.rows] == [{"upstream": 4}, {"rate": 2, "limit": 4, "shed": 6}]
+    assert snapshot.totals()[0].sampled_out_by == {"rate": 2, "limit": 4, "shed": 6, "upstream": 4}
+
+
+def test_spans_of_services_in_all_workers() -> None:
+    arrived = (1, *[0] * 14, 2)
+    here = ServiceRow("shop", received=10, errors=1, kept=5, kept_bytes=500, arrived=arrived)
+    there = ServiceRow("shop", received=20, errors=3, kept=7, kept_bytes=900, arrived=arrived)
+    alone = ServiceRow("cart", received=1, errors=0, kept=1, kept_bytes=9, arrived=(0,) * 16)
+    assert observed_of(read(Page(services=[here]), Page(services=[alone, there]))) == {
+        "shop": Counts(30, 12, 4, 1400, (2, *[0] * 14, 4)),
+        "cart": Counts(1, 1, 0, 9),
+    }
+
+
 # ---- requests
 
 
@@ -84,6 +105,14 @@ def test_requests_and_refusals() -> None:
     ]
     refused = {one.error_type: one.requests for one in figures.errors}
     assert refused == {"unavailable": 4, "other": 8, "client_gone": 3}, "ok and partial are no refusals"
+
+
+def test_oddities_of_all_workers() -> None:
+    names = ("forwarded_late", "detoured", "over_limit", "fell_back", "split_by_rules", "tracestate_bad")
+    more = ("trace_id_missing", "old_field", "protocol_errors")
+    odd = {name: number for number, name in enumerate((*names, *more), 1)}
+    figures = figures_of(read(Page(oddities=odd), Page(), Page(oddities=odd)))
+    assert {name: getattr(figures, name) for name in odd} == {name: 2 * number for name, number in odd.items()}
 
 
 def test_durations_by_method() -> None:
@@ -142,7 +171,7 @@ def test_histograms_are_joined() -> None:
 def test_backends_of_all_workers() -> None:
     here = backend_row(1, items=5, up=True, connects=1, calls=3, in_flight=1, queued_bytes=10, latency_ns=5)
     there = backend_row(1, items=7, up=False, connects=2, calls=4, in_flight=0, queued_bytes=20, latency_ns=3)
-    only_here = backend_row(2, up=False, retried=3, rerouted=4, failed_items=6)
+    only_here = backend_row(2, up=False, retried=3, rerouted=4, failed_items=6, rejected_items=5)
     found = backends_of(read(Page(peers=[here, only_here]), Page(peers=[there])))
     assert set(found) == {1, 2}
     one = found[1]
@@ -151,6 +180,7 @@ def test_backends_of_all_workers() -> None:
     assert one.items[Signal.TRACES] == 12
     other = found[2]
     assert (other.up, other.retried, other.rerouted, other.failed_items[Signal.TRACES]) == (0, 3, 4, 6)
+    assert other.rejected_items == 5
 
 
 # ---- quantiles

@@ -2,8 +2,7 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.telemetry.metrics import render
-from sidecar.telemetry.table import TABLE
+from sidecar.telemetry.metrics import METRICS, render
 from tests.admin.fake_gateway import FakeGateway
 
 
@@ -68,18 +67,37 @@ def test_names_of_our_own() -> None:
     assert value("spangate_build_info", version="0.1.0") == 1
 
 
+def test_what_is_sampled_out_has_a_cause() -> None:
+    assert value("spangate_sampled_out_items_total", signal="traces", cause="rate") == 15
+    assert value("spangate_sampled_out_items_total", signal="traces", cause="limit") == 5
+
+
+def test_what_is_odd_is_counted() -> None:
+    assert value("spangate_forwarded_late_items_total") == 1
+    assert value("spangate_detoured_items_total") == 2
+    assert value("spangate_over_limit_items_total") == 3
+    assert value("spangate_fallback_items_total") == 4
+    assert value("spangate_split_by_rules_items_total") == 5
+    assert value("spangate_bad_tracestates_total") == 6
+    assert value("spangate_missing_trace_ids_total") == 7
+    assert value("spangate_old_fields_total") == 8
+    assert value("spangate_protocol_errors_total") == 9
+    assert value("spangate_backend_rejected_items_total", backend="blue") == 0
+    assert value("spangate_backend_rejected_items_total", backend="b:4317") == 3
+
+
 def test_a_service_may_be_called_anything() -> None:
     assert value("spangate_in_flight_items", signal="traces", service='we "b"\n') == 0
 
 
 def test_the_table_has_every_name_once_and_in_good_form() -> None:
-    names = [row.name for row in TABLE]
+    names = [row.name for row in METRICS]
     assert len(names) == len(set(names))
     assert [name for name in names if not re.fullmatch(r"(otelcol|otlp|spangate)_[a-z0-9_]+", name)] == []
-    assert [row.name for row in TABLE if (row.type == "counter") is not row.name.endswith("_total")] == []
-    assert [row.name for row in TABLE if not row.help.endswith(".")] == []
+    assert [row.name for row in METRICS if (row.type == "counter") is not row.name.endswith("_total")] == []
+    assert [row.name for row in METRICS if not row.help.endswith(".")] == []
 
 
 def test_every_row_of_the_table_is_scraped() -> None:
     scraped = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in samples()}
-    assert {row.name for row in TABLE} <= scraped
+    assert {row.name for row in METRICS} <= scraped

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,13 +38,14 @@ class GatewayProcess:
         self._trouble = (0.0, "")
         self._final: dict[str, Any] = {}
         self._serving = Event()
+        self._state = tempfile.TemporaryDirectory(prefix="spangate-demo-")  # it finds nothing, and leaves nothing
         log = ("--log-level", "info", "--log-format", "json")
         self._process = subprocess.Popen(
             [sys.executable, "-c", _LEASH, sys.executable, "-m", "sidecar.cli", "run", *options, *log],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env={**environment(), "XDG_STATE_HOME": self._state.name},
             start_new_session=True,
         )
         stderr = cast("IO[bytes]", self._process.stderr)
@@ -106,16 +108,23 @@ class GatewayProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        self._state.cleanup()
 
     def final(self, before: LedgerRow) -> LedgerRow:
         """The ledger of traces as it was logged at the very end, or `before` where that is missing."""
         if not self._final:
             return before
-        counts = {name: int(self._final[name]) for name in ("received", "forwarded", "sampled_out", "rejected")}
         dropped = int(self._final["dropped"])
         reasons = before.dropped if before.dropped_total == dropped else {"at the end": dropped}
         return LedgerRow(
-            signal=Signal.TRACES, service="*", dropped=reasons, in_flight=int(self._final["in_flight"]), **counts
+            signal=Signal.TRACES,
+            service="*",
+            received=int(self._final["received"]),
+            forwarded=int(self._final["forwarded"]),
+            sampled_out=int(self._final["sampled_out"]),
+            rejected=int(self._final["rejected"]),
+            dropped=reasons,
+            in_flight=int(self._final["in_flight"]),
         )
 
     def _read(self, stream: IO[bytes]) -> None:

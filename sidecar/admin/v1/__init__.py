@@ -1,0 +1,1 @@
+"""The messages of the admin service, made from protos/spangate/v1 by tools/protos.sh."""

@@ -1,0 +1,1 @@
+"""The fleet: announcements, views, leaders and their duties, topology."""

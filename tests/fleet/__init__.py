@@ -1,0 +1,1 @@
+"""A fleet through the real program: gateways, collectors, etcd and load as processes; what holds between them."""

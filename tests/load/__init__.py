@@ -1,0 +1,1 @@
+"""Tests of load: what is measured, what is foretold, who is well."""
