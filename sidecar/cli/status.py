@@ -41,7 +41,7 @@ Examples:
 )
 @gateway.option
 def command(once: bool, as_json: bool, interval_s: float, admin: Endpoint) -> None:  # noqa: FBT001  click passes flags
-    """Watch a running gateway: rates, fleet, load and forecast, backends and their share, the ledger. Ctrl-C ends it."""
+    """Watch a running gateway: rates, fleet, load and forecast, backends, the ledger. Ctrl-C ends it."""
     console = Console()
     if as_json:
         document = {page: gateway.ask(admin, f"/{page}", msgspec.Raw) for page in ("status", "ledger")}

@@ -214,7 +214,7 @@ def test_what_was_certainly_not_processed_is_always_sent_again(
 
 
 def test_a_refused_stream_is_tried_again_at_once_and_then_with_pauses() -> None:
-    assert verdict(NOT_LOOKED_AT) == Verdict(Act.RETRY, 0.0, GrpcStatus.UNAVAILABLE, "the backend failed")
+    assert verdict(NOT_LOOKED_AT) == Verdict(Act.RETRY, 0.0, GrpcStatus.UNAVAILABLE, "the backend failed", blame=True)
     assert verdict(NOT_LOOKED_AT._replace(tries=2)).delay_s > 0
 
 
@@ -277,11 +277,15 @@ def test_nobody_rejects_more_than_there_is(told: int, rejected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"), [(b"", ""), (b"\0\0\0\0\x03\xff\xff\xff", "an answer that is no Export response")]
+    ("answer", "status", "words"),
+    [
+        (b"", GrpcStatus.OK, ""),
+        (b"\0\0\0\0\x03\xff\xff\xff", GrpcStatus.UNKNOWN, "an answer that is no Export response"),
+    ],
 )
-def test_an_ok_that_does_not_read_is_an_ok(answer: bytes, words: str) -> None:
+def test_an_ok_that_does_not_read_is_an_ok(answer: bytes, status: GrpcStatus, words: str) -> None:
     failure = REFUSED._replace(grpc_status=GrpcStatus.OK, answer=answer)
-    assert verdict(failure) == Verdict(Act.ACCEPT, words=words)
+    assert verdict(failure) == Verdict(Act.ACCEPT, status=status, words=words)
 
 
 @pytest.mark.parametrize("other_up", [True, False])

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from sidecar.config.schema import CollectorConfig
 from sidecar.errors import SpangateError
@@ -214,17 +215,16 @@ async def test_who_has_subscribed_hears_of_changes_and_of_nothing_else() -> None
     assert len(seen) == 1
 
 
-async def test_a_listener_that_fails_ends_neither_the_watch_nor_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_listener_that_fails_ends_neither_the_watch_nor_the_others() -> None:
     def fails(state: CollectorState) -> None:
         raise SpangateError("no")
 
     seen: list[CollectorState] = []
-    with Server(None) as server:
+    with Server(None) as server, capture_logs() as said:
         one = watch(server.endpoint, HandClock())
         one.subscribe(fails)
         one.subscribe(seen.append)
         await one.look()
         await one.look()
     assert len(seen) == 1
-    captured = capsys.readouterr()
-    assert "a listener of the collector's state fails" in captured.out + captured.err
+    assert "a listener of the collector's state fails" in [one["event"] for one in said]

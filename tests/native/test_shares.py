@@ -3,9 +3,6 @@ hold, and what is refused is told to try again."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 
 from sidecar.config.schema import DeliveryConfig, LimitsConfig
@@ -15,65 +12,10 @@ from tests.harness.otlp import METHODS, spans
 from tests.native.backend import Backend, Call
 from tests.native.node import MIB, Node, configured
 from tests.native.patience import until
-from tests.native.peer import Answer, Peer, framed
+from tests.native.peer import Answer, framed
 
 LARGE = spans(4, padding=60_000)
 """A quarter of a megabyte."""
-
-
-class Greedy:
-    """A client that keeps `streams` requests open, and asks again at once after each answer."""
-
-    def __init__(self, peer: Peer, streams: int) -> None:
-        self.refused = 0
-        self._peer = peer
-        self._tasks = [asyncio.ensure_future(self._run()) for _ in range(streams)]
-
-    async def _run(self) -> None:
-        while True:
-            answer = await self._peer.export(LARGE).done(30)
-            self.refused += answer.lost or answer.status is GrpcStatus.UNAVAILABLE
-
-    async def stop(self) -> None:
-        """No more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._peer.drop()
-
-
-@pytest.fixture
-async def slow() -> AsyncIterator[Backend]:
-    """Takes a call at a time, and thinks about it."""
-
-    def later(call: Call) -> None:
-        asyncio.get_running_loop().call_later(0.1, call.ok)
-
-    async with Backend(later) as made:
-        yield made
-
-
-SHORT_OF_MEMORY = {
-    "limits": LimitsConfig(memory_bytes=4 * MIB, message_bytes=MIB),
-    "delivery": DeliveryConfig(max_in_flight=1),
-}
-SHORT_OF_ROOM = {
-    "limits": LimitsConfig(memory_bytes=64 * MIB, backend_queue_bytes=2 * MIB),
-    "delivery": DeliveryConfig(max_in_flight=1),
-}
-
-
-@pytest.mark.parametrize("sections", [SHORT_OF_MEMORY, SHORT_OF_ROOM], ids=["memory", "queue"])
-async def test_a_polite_client_gets_through(slow: Backend, sections: dict[str, object]) -> None:
-    """It sends one request at a time; others take all that there is."""
-    async with Node(configured([slow], **sections)) as node:
-        greedy = [Greedy(await node.peer(), 40) for _ in range(2)]
-        await until(lambda: all(one.refused > 40 for one in greedy), "there is not enough for all", 20)
-        polite = await node.peer()
-        told = [(await polite.exported(LARGE)).status for _ in range(10)]
-        for one in greedy:
-            await one.stop()
-        assert told == [GrpcStatus.OK] * 10
 
 
 async def test_bodies_that_stop_in_the_middle_give_way(backend: Backend) -> None:
