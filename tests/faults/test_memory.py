@@ -39,7 +39,7 @@ def test_a_small_memory_is_kept_to() -> None:
             nonlocal most_booked, most_resident
             most_booked = max(most_booked, gateway.status().memory_bytes)
             most_resident = max(most_resident, worker.memory_info().rss)
-            return len(load.failures) > 40
+            return gateway.metric("otlp_errors_total") > 40  # mostly of who wants more than its share
 
         until(look, "clients are turned away")
         for sink in sinks:
@@ -48,7 +48,7 @@ def test_a_small_memory_is_kept_to() -> None:
         generated = generator.stop()
         load.stop()
         settle(gateway)
-        assert statuses(load.failures) == {GrpcStatus.UNAVAILABLE}
+        assert statuses(load.failures) <= {GrpcStatus.UNAVAILABLE}
         assert all(told.retry_after_s for told in load.failures)
         assert generated.unavailable > 0
         assert generated.resource_exhausted == generated.other_status == generated.no_status == 0
