@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit soak bench parts build clean
+.PHONY: help run test lint unit soak bench bench-fleet parts build clean
 
 PYTEST := .venv/bin/pytest
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## a gateway with backends and load beside it, to look at; ARGS="--seconds 10" passes options on
 	@tools/setup.sh demo
@@ -27,9 +27,13 @@ soak: ## the tests that take minutes
 	@tools/setup.sh test
 	@$(PYTEST) -m soak --timeout 3600
 
-bench: ## side by side with peers; BENCH="--shapes 100 --runs 1" passes arguments on
+bench: ## side by side with peers (the control plane: make bench-fleet); BENCH="--shapes 100 --runs 1" passes arguments on
 	@tools/setup.sh test
 	@tools/bench.sh $(BENCH)
+
+bench-fleet: ## figures of the control plane, 45 minutes; FIGURE="push --stacks 100" is one of them, FIGURE=help lists them
+	@tools/setup.sh test
+	@.venv/bin/python -m benchmarks.fleet $(or $(FIGURE),all)
 
 parts: ## build the collector, telemetrygen and etcd that the tests use (needs Go)
 	@tools/setup.sh test

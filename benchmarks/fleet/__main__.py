@@ -1,27 +1,45 @@
-"""`python -m benchmarks.fleet FIGURE [OPTIONS]`: one of the figures; without one, what there is."""
+"""`python -m benchmarks.fleet FIGURE [OPTIONS]`: one of the figures, or `all`; without one, what there is."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 
 from sidecar.model import LogFormat, LogLevel
 from sidecar.telemetry import log
 
-FIGURES = ("push", "swarm", "adaptive", "budget", "limits", "moved", "foresight")
+ALL = (
+    "moved",
+    "push",
+    "adaptive",
+    "budget",
+    "limits",
+    "foresight",
+    "swarm --gateways 1000 --regions 4 --lease-ttl 15 --timeout 4",
+    "swarm",
+)
+"""With the options that go into benchmarks/RESULTS.md."""
+FIGURES = tuple(dict.fromkeys(line.split()[0] for line in ALL))
 
 
 def main(arguments: list[str]) -> int:
-    if not arguments or arguments[0] not in FIGURES:
-        for name in FIGURES:
-            first = (import_module(f"benchmarks.fleet.{name}").__doc__ or "").splitlines()[0]
-            print(f"  {first}")
-        return 0 if not arguments else 2
+    name, *_ = arguments or ["help"]
+    if name != "all" and name not in FIGURES:
+        for figure in FIGURES:
+            print(f"  {(_module(figure).__doc__ or '').splitlines()[0]}")
+        return 0 if name == "help" else 2
     log.configure(LogLevel.ERROR, LogFormat.TEXT)
-    figure: Callable[[list[str]], None] = import_module(f"benchmarks.fleet.{arguments[0]}").main
-    figure(arguments[1:])
+    for line in ALL if name == "all" else [" ".join(arguments)]:
+        figure, *options = line.split()
+        run: Callable[[list[str]], None] = _module(figure).main
+        run(options)
     return 0
+
+
+def _module(figure: str) -> ModuleType:
+    return import_module(f"benchmarks.fleet.{figure}")
 
 
 if __name__ == "__main__":

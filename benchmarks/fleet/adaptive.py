@@ -89,6 +89,11 @@ def left(many: int) -> Event:
     return happen
 
 
+async def crashed(fleet: LoadedFleet) -> None:
+    """One that leads nothing, with what it receives."""
+    await fleet.crash(next(one for one in fleet.gateways if not one.coordinator.leads))
+
+
 async def led_away(fleet: LoadedFleet) -> None:
     """The one that leads the fleet leaves."""
     leader = next(one for one in fleet.gateways if "global" in one.coordinator.leads)
@@ -100,6 +105,7 @@ EVENTS: tuple[tuple[str, Event], ...] = (
     ("load x 10", scaled(10)),
     ("half as many gateways more", joined(GATEWAYS // 2)),
     ("those leave", left(GATEWAYS // 2)),
+    ("one crashes", crashed),
     ("the leader leaves", led_away),
     ("load / 10", scaled(0.1)),
 )

@@ -45,8 +45,9 @@ class LoadedGateway:
         self._dice = random.Random(seed)
         self._senses = SimulatedSenses()
         self._config = GatewayConfig(id=identity, region=region, coordination=coordination)
+        self.store = EtcdStore(coordination)
         self.coordinator = Coordinator(
-            EtcdStore(coordination),
+            self.store,
             coordination,
             known_as(identity, region),
             self._senses,
@@ -106,6 +107,12 @@ class LoadedFleet:
         """With a farewell, as on SIGTERM."""
         self.gateways.remove(gateway)
         await gateway.coordinator.leave()
+        await gateway.coordinator.stop()
+
+    async def crash(self, gateway: LoadedGateway) -> None:
+        """Without a word: its lease has to expire."""
+        self.gateways.remove(gateway)
+        await gateway.store.close()
         await gateway.coordinator.stop()
 
     async def run(self, seconds: int, before_each: Callable[[int], None] = lambda _: None) -> None:

@@ -152,7 +152,9 @@ async def measure(given: argparse.Namespace) -> Figures:
                     steady = await _steady(cluster, given, first, others, gateways)
                     versions = range(2, given.configs + 2)
                     reached = {one: await _reached(store, keys, one, given.pause, gateways) for one in versions}
-                    return Figures(registered_s, steady, reached, await _settled(gateways))
+                    seen = await _settled(gateways)
+                    await store.close()
+                    return Figures(registered_s, steady, reached, seen)
 
 
 async def _steady(
