@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit soak bench bench-fleet parts build clean
+.PHONY: help run fleet test lint unit soak bench bench-fleet parts build clean
 
 PYTEST := .venv/bin/pytest
 
@@ -9,6 +9,10 @@ help: ## this list
 run: ## a gateway with backends and load beside it, to look at; ARGS="--seconds 10" passes options on
 	@tools/setup.sh demo
 	@.venv/bin/spangate demo $(ARGS)
+
+fleet: ## two regions of gateways on three etcd, to look at; ARGS="--seconds 30" passes options on
+	@tools/setup.sh test
+	@.venv/bin/python -m tests.fleet $(ARGS)
 
 test: ## everything: lint, unit tests, tests with real processes and parts
 	@tools/setup.sh test

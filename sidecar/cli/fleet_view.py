@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sidecar.control.topology import CollectorView, GatewayView, RegionView, Topology
+from sidecar.control.topology import GatewayView, RegionView, Topology
 from sidecar.model import Health, RegionHealth
 
 _COLOURS = {
@@ -24,7 +24,7 @@ def frame(found: Topology, notice: str = "") -> Group:
     parts: list[RenderableType] = [Text(notice, style="bold red")] if notice else []
     parts.append(headline(found))
     for region in found.regions:
-        parts += [Text(), title(region), collectors(region), gateways(region)]
+        parts += [Text(), title(region), collectors(region), *troubles(region), gateways(region)]
     if not found.regions:
         parts.append(Text("nobody is registered", style="yellow"))
     return Group(*parts)
@@ -33,15 +33,16 @@ def frame(found: Topology, notice: str = "") -> Group:
 def headline(found: Topology) -> Text:
     """Who leads the fleet, and what it is to keep."""
     target = found.target
-    rate = "as configured" if target is None or target.rate is None else f"{target.rate:.4g}"
+    rate = "as configured" if target is None or target.rate is None else f"{target.rate:.2%}"
+    apart = len(target.services) if target else 0
     received = sum(region.totals.received for region in found.regions)
     kept = sum(region.totals.kept for region in found.regions)
     return Text.assemble(
         ("fleet", "bold"),
         f"  led by {found.leader or 'nobody'}",
-        f"  {received:,.0f} spans/s in, {kept:,.0f} kept",
-        f"  target rate {rate}",
-        f" and {len(target.services)} services" if target and target.services else "",
+        f"  {received:,.0f} spans/s, {kept:,.0f} kept",
+        f"  target {rate}",
+        f" + {apart} service{'s' * (apart > 1)}" if apart else "",
     )
 
 
@@ -52,10 +53,19 @@ def title(region: RegionView) -> Text:
     return Text.assemble(
         (f"{region.name} ", "bold"),
         (str(region.health), _COLOURS[region.health]),
-        f"  {totals.healthy} of {totals.collectors} collectors healthy, epoch {region.epoch}",
+        f"  {totals.healthy}/{totals.collectors} collectors, epoch {region.epoch}",
         f"  {totals.received:,.0f} spans/s, {rate} kept, {totals.latency_ms:.1f} ms",
-        f", {totals.error_rate:.1%} failed" if totals.error_rate else "",
+        (f", {totals.error_rate:.1%} failed" if totals.error_rate else "", "red"),
     )
+
+
+def troubles(region: RegionView) -> list[Text]:
+    """Why collectors are not healthy, each in one line."""
+    return [
+        Text(f"    {one.record.service.id}: {one.reason}", _COLOURS[one.health], no_wrap=True, overflow="ellipsis")
+        for one in region.collectors
+        if one.reason and one.health is not Health.HEALTHY
+    ]
 
 
 def collectors(region: RegionView) -> Table:
@@ -65,7 +75,7 @@ def collectors(region: RegionView) -> Table:
         load = one.record.load
         table.add_row(
             f"  {one.record.service.id}",
-            _health(one),
+            Text(str(one.health), style=_COLOURS[one.health]),
             f"{one.weight:.2f}",
             f"{load.utilization:.0%}",
             f"{load.queue:.0%}",
@@ -91,11 +101,6 @@ def gateways(region: RegionView) -> Table:
             _config(one),
         )
     return table
-
-
-def _health(one: CollectorView) -> Text:
-    reason = f" {one.reason}" if one.reason and one.health is not Health.HEALTHY else ""
-    return Text(f"{one.health}{reason}", style=_COLOURS[one.health])
 
 
 def _config(one: GatewayView) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -19,6 +19,7 @@ from sidecar.control.region import doubts, stats_of
 from sidecar.coord.keys import Keys, is_name
 from sidecar.coord.store import KeyValue, Store
 from sidecar.model import Health, RegionHealth
+from sidecar.sampling.plan import SamplingPlan
 
 
 class CollectorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +37,7 @@ class GatewayView(msgspec.Struct, frozen=True, kw_only=True):
 
     record: GatewayRecord
     target_rate: float | None = None
-    """What it should keep of what it receives by the target; None without one."""
+    """What it should keep of what it receives; None while it receives nothing."""
     actual_rate: float | None = None
     """What it keeps; None while it receives nothing."""
     behind: bool = False
@@ -68,12 +69,16 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[RegionView, ...] = ()
 
 
-async def topology(store: Store, keys: Keys) -> Topology:
-    """Reads everything once. StoreError when the store does not answer."""
+async def topology(store: Store, keys: Keys, plan_by: Callable[[TargetRecord | None], SamplingPlan]) -> Topology:
+    """Reads everything once. StoreError when the store does not answer.
+
+    plan_by: what is to be sampled by a target, and by the configuration that it does not repeat.
+    """
     listing = await store.list(keys.regions)
     elections = await store.list(f"{keys.prefix}/election/")
     entry = await store.get(keys.sampling_target)
     target = read(TargetRecord, entry) if entry else None
+    plan = plan_by(target)
     leaders = _leaders(elections.entries, f"{keys.prefix}/election/")
     found: dict[str, list[KeyValue]] = {}
     for one in listing.entries:
@@ -85,13 +90,15 @@ async def topology(store: Store, keys: Keys) -> Topology:
         leader=leaders.get("global", ""),
         target=target,
         regions=tuple(
-            _region(name, entries, keys, leaders.get(f"regions/{name}", ""), target)
+            _region(name, entries, keys, leaders.get(f"regions/{name}", ""), target, plan)
             for name, entries in sorted(found.items())
         ),
     )
 
 
-def _region(name: str, entries: list[KeyValue], keys: Keys, leader: str, target: TargetRecord | None) -> RegionView:
+def _region(  # noqa: PLR0917  each of a type of its own
+    name: str, entries: list[KeyValue], keys: Keys, leader: str, target: TargetRecord | None, plan: SamplingPlan
+) -> RegionView:
     collectors = read_all(CollectorRecord, (e for e in entries if e.key.startswith(keys.collectors(name))))
     gateways = read_all(GatewayRecord, (e for e in entries if e.key.startswith(keys.gateways(name))))
     view = next((read(ViewRecord, e) for e in entries if e.key == keys.view(name)), None)
@@ -107,7 +114,7 @@ def _region(name: str, entries: list[KeyValue], keys: Keys, leader: str, target:
         totals=stats,
         effective_rate=stats.kept / stats.received if stats.received else None,
         collectors=tuple(_collector(one, down, weights) for one in collectors),
-        gateways=tuple(_gateway(one, target, name, epoch) for one in gateways),
+        gateways=tuple(_gateway(one, target, name, epoch, plan) for one in gateways),
     )
 
 
@@ -119,22 +126,23 @@ def _collector(record: CollectorRecord, down: Mapping[str, str], weights: Mappin
     )
 
 
-def _gateway(record: GatewayRecord, target: TargetRecord | None, region: str, epoch: int) -> GatewayView:
+def _gateway(
+    record: GatewayRecord, target: TargetRecord | None, region: str, epoch: int, plan: SamplingPlan
+) -> GatewayView:
     behind = target is not None and record.target_token != target.token
     return GatewayView(
         record=record,
-        target_rate=_wanted(record, target),
+        target_rate=_wanted(record, plan),
         actual_rate=record.kept / record.received if record.received else None,
         behind=behind or record.view_epochs.get(region, 0) < epoch,
     )
 
 
-def _wanted(record: GatewayRecord, target: TargetRecord | None) -> float | None:
+def _wanted(record: GatewayRecord, plan: SamplingPlan) -> float | None:
     """Its services' rates, weighted by what it receives of each."""
-    if target is None or target.rate is None or not record.received:
+    if not record.received:
         return None
-    rates = {name: one.rate for name, one in target.services.items()}
-    kept = sum(load.received * rates.get(name, target.rate) for name, load in record.observed.items())
+    kept = sum(load.received * plan.of_service(name).rate for name, load in record.observed.items())
     return kept / record.received
 
 

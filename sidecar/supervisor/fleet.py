@@ -17,12 +17,14 @@ from sidecar.control.best import Best, best, weighed
 from sidecar.control.coordinator import Coordinator
 from sidecar.control.desk import Desk
 from sidecar.control.guidance import Guidance
-from sidecar.control.records import ServiceInfo
+from sidecar.control.records import ServiceInfo, TargetRecord
 from sidecar.control.senses import Senses
 from sidecar.control.topology import Topology, topology
 from sidecar.coord.memory import MemoryStore
 from sidecar.coord.mirror import MirrorState
 from sidecar.model import Endpoint, Health, SamplingStrategy, StoreKind, release
+from sidecar.sampling.plan import SamplingPlan
+from sidecar.sampling.settle import plan_of
 from sidecar.snapshot import FleetStatus, ScopeStatus
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class Fleet:
     # ---- for the admin
 
     async def topology(self) -> Topology:
-        return await topology(self.store, self.coordinator.keys)
+        return await topology(self.store, self.coordinator.keys, self._plan_by)
 
     async def best(self, region: str | None, weights: str | None) -> Best:
         routing = self._effective().routing
@@ -102,6 +104,12 @@ class Fleet:
             only_region=region,
             preference=local.local_routing_preference if local else (),
         )
+
+    def _plan_by(self, target: TargetRecord | None) -> SamplingPlan:
+        """By the configuration in force here: where a region has a rate of its own, only its gateways know."""
+        everywhere = self.coordinator.guidance.config.everywhere
+        rate, services = (target.rate, target.services) if target else (None, None)
+        return plan_of(self._effective().sampling, everywhere, rate, services)
 
     def _check(self, fleet: FleetConfig) -> None:
         settled(self._own(), fleet, self.who.region)

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.schema import RoutingConfig
+from sidecar.config.fleet import GlobalConfig
+from sidecar.config.fleet_file import read_fleet
+from sidecar.config.schema import RoutingConfig, SamplingConfig
 from sidecar.control.best import best
 from sidecar.control.guidance import Guidance
 from sidecar.control.records import TargetRecord
 from sidecar.control.topology import Topology, topology
 from sidecar.coord.memory import MemoryStore
 from sidecar.model import Health, RegionHealth
-from sidecar.sampling.plan import ServiceLoad
+from sidecar.sampling.plan import SamplingPlan, ServiceLoad
+from sidecar.sampling.settle import plan_of
 from sidecar.snapshot import Load
 from tests.control.members import KEYS, Hall, blob, hall, seen
 from tests.control.records import address
@@ -25,6 +28,12 @@ global:
   sampling_strategies:
     - {type: adaptive, min_rate: 0.001, max_rate: 1.0, target_qps: 100}
 """
+
+
+def by_target(target: TargetRecord | None) -> SamplingPlan:
+    """What the configuration and a target say together."""
+    everywhere = read_fleet(ADAPTIVE, "test").everywhere or GlobalConfig()
+    return plan_of(SamplingConfig(), everywhere, target.rate if target else None, target.services if target else {})
 
 
 async def filled(here: Hall) -> Topology:
@@ -42,7 +51,7 @@ async def filled(here: Hall) -> Topology:
     await here.reads(
         KEYS.sampling_target, TargetRecord, lambda one: (one.gateways, one.fleet_received) == (3, 3000), "all count"
     )
-    return await topology(here.shared, KEYS)
+    return await topology(here.shared, KEYS, by_target)
 
 
 @virtual
@@ -73,7 +82,7 @@ async def test_who_is_behind(tmp_path: Path) -> None:
         await filled(here)
         late = ["all"]
         for _ in range(200):
-            fleet = await topology(here.shared, KEYS)
+            fleet = await topology(here.shared, KEYS, by_target)
             late = [one.record.service.id for region in fleet.regions for one in region.gateways if one.behind]
             if not late:
                 break
@@ -81,7 +90,7 @@ async def test_who_is_behind(tmp_path: Path) -> None:
         assert late == [], "nobody is for long"
         here.members[1].coordinator.announcer.applied(Guidance())
         for _ in range(200):
-            fleet = await topology(here.shared, KEYS)
+            fleet = await topology(here.shared, KEYS, by_target)
             late = [one.record.service.id for region in fleet.regions for one in region.gateways if one.behind]
             if late:
                 break
@@ -96,14 +105,14 @@ async def test_what_is_not_ours_is_passed_over(tmp_path: Path) -> None:
         for key in ("regions/!!/gateways/x", "regions//view", "regions/eu/gateways/x", "regions/eu/else", "regions/y"):
             await here.shared.put(f"{KEYS.prefix}/{key}", b"\xff")
         await here.shared.put(f"{KEYS.prefix}/election/nothing", b"\xff")
-        after = await topology(here.shared, KEYS)
+        after = await topology(here.shared, KEYS, by_target)
         assert [region.name for region in after.regions] == [region.name for region in before.regions]
         assert after.regions[0].gateways == before.regions[0].gateways
 
 
 @virtual
 async def test_an_empty_store(tmp_path: Path) -> None:
-    fleet = await topology(MemoryStore(clock=clock()), KEYS)
+    fleet = await topology(MemoryStore(clock=clock()), KEYS, by_target)
     assert fleet.regions == ()
     assert best(fleet, "eu", RoutingConfig()).reason == "there is no region eu, nor has any other region"
 

@@ -99,7 +99,7 @@ class Stage:
             generators = [
                 stack.enter_context(
                     Generator(
-                        gateway.port, spans=spans, seed=_seed(), conns=1, streams=4, rate=rate, seconds=60, **options
+                        gateway.port, spans=spans, seed=seed(), conns=1, streams=4, rate=rate, seconds=3600, **options
                     )
                 )
                 for gateway in gateways or self.gateways
@@ -250,6 +250,6 @@ def encoded(data: str | bytes) -> str:
 _seeds = iter(range(1, 1 << 20))
 
 
-def _seed() -> int:
+def seed() -> int:
     """One that no other load has, so that no two spans are alike."""
     return next(_seeds)

@@ -58,7 +58,7 @@ def test_a_target_is_held_as_load_changes(fleet: Stage) -> None:
                 until(lambda: account.so_far()[0] > 8 * TARGET, "there is more load")
                 until(lambda: gauge.holds(TARGET), "four and three times the load do so too")
             shown = fleet.gateways[3].topology()
-    assert account.sampled_out > account.forwarded > 0
+    assert account.sampled_out > 0
     assert shown.target is not None
     assert shown.target.led
     east = shown.regions[0].gateways
@@ -136,7 +136,9 @@ def test_an_overloaded_gateway_sheds_the_lowest_first(fleet: Stage) -> None:
             assert list(shed.values()) == sorted(shed.values())
             assert shed.get("low", 1.0) <= shed.get("normal", 1.0) <= shed.get("high", 1.0)
         found = kept(fleet, clients, 40)
-        assert found["batch"] <= found["shop"] <= found["payment"]
+        chance = 0.1
+        assert found["batch"] <= found["shop"] + chance
+        assert found["shop"] <= found["payment"] + chance
         assert found["batch"] < 0.2
         assert gateway.metric("spangate_degradation_level") > 0
         fleet.apply(f"global:{rules}")

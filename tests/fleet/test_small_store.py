@@ -108,11 +108,12 @@ def test_its_tokens_expire(etcd_binary: Path) -> None:
             assert account.received == load.sent
 
 
-def test_a_burst_of_changes_with_bad_ones_among_them(fleet: Stage) -> None:
+@pytest.mark.parametrize("changes", [300, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+def test_a_burst_of_changes_with_bad_ones_among_them(fleet: Stage, changes: int) -> None:
     """Fault 7: the last good one is in force, none is ever half taken, and the bad one after it is told."""
     fleet.apply(rate(0.5))
     version = fleet.gateways[0].fleet.scopes["global"].applied_version
-    rates = [round(0.1 + number / 1000, 3) for number in range(300)]
+    rates = [round(0.1 + number / 100_000, 5) for number in range(changes)]
 
     def write(number: int) -> None:
         body = rate(7.0) if number % 10 == 9 else rate(rates[number])

@@ -23,7 +23,7 @@ from tests.fleet.member import FleetGateway
 from tests.fleet.stage import Stage, staged
 from tests.harness import otlp
 from tests.harness.clients import Client
-from tests.harness.patience import free_port, until
+from tests.harness.patience import LIMIT_S, free_port, until
 
 pytestmark = pytest.mark.process
 
@@ -67,8 +67,12 @@ def change(stage: Stage, text: str) -> None:
     until(lambda: follows(stage) and stage.even(), "all follow")
 
 
-def test_all_of_it_is_gone_for_a_while(cluster: EtcdCluster, pair: Stage) -> None:
-    """Fault 4: no error at any client, the last rate and view hold, and what comes afterwards is taken."""
+@pytest.mark.parametrize("spans", [500, pytest.param(480_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+def test_all_of_it_is_gone_for_a_while(cluster: EtcdCluster, pair: Stage, spans: int) -> None:
+    """Fault 4: no error at any client, the last rate and view hold, and what comes afterwards is taken.
+
+    480,000 spans are ten minutes.
+    """
     change(pair, rate(0.5))
     with pair.accounted() as account:
         with pair.load() as load:
@@ -77,7 +81,7 @@ def test_all_of_it_is_gone_for_a_while(cluster: EtcdCluster, pair: Stage) -> Non
             until(lambda: away(pair), "it is told that the store is away")
             until(lambda: not any(gateway.fleet.led for gateway in pair.gateways), "and that nobody leads")
             received = account.so_far()[0]
-            until(lambda: account.so_far()[0] > received + 500, "spans flow on")
+            until(lambda: account.so_far()[0] > received + spans, "spans flow on", limit_s=LIMIT_S + spans / 500)
             for gateway in pair.gateways:
                 assert gateway.status().sampling_rate == 0.5
                 assert gateway.fleet.members == 2

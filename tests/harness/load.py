@@ -128,6 +128,11 @@ class TrackingSinks:
             self._process.kill()
             self._process.communicate()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started, and not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> Tracked:
         """The sums over all sinks; split_traces are those seen at more than one."""
         assert self._process is not None
