@@ -139,6 +139,7 @@ cdef extern from "nghttp2/nghttp2.h" nogil:
     int nghttp2_submit_ping(nghttp2_session*, uint8_t, const uint8_t*)
     int nghttp2_submit_shutdown_notice(nghttp2_session*)
     int nghttp2_submit_goaway(nghttp2_session*, uint8_t, int32_t, uint32_t, const uint8_t*, size_t)
+    int nghttp2_session_set_next_stream_id(nghttp2_session*, int32_t)
     int32_t nghttp2_submit_request(nghttp2_session*, void*, nghttp2_nv*, size_t, nghttp2_data_provider*, void*)
     void* nghttp2_session_get_stream_user_data(nghttp2_session*, int32_t)
     int nghttp2_session_set_stream_user_data(nghttp2_session*, int32_t, void*)

@@ -22,6 +22,10 @@ cdef inline bint over_share(const Core* core, const Conn* c, size_t limit) noexc
     """Whether the connection holds more than its share of limit."""
     return c.held_bytes > limit // (core.nactive if core.nactive else 1)
 
+cdef inline bint has_to_wait(const Conn* c) noexcept nogil:
+    """Whether it gets no credit to send more: memory is short, and it is over its share."""
+    return budget_ratio(&c.core.pool) >= c.core.soft_ratio and over_share(c.core, c, c.core.partial_limit_bytes)
+
 cdef inline bint no_memory_for(const Conn* c) noexcept nogil:
     """Whether a new request must be turned away.  The soft mark is the bound of who is over its share; who is under may go
     beyond the memory, by half of it: all shares together."""

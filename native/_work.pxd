@@ -286,6 +286,7 @@ cdef struct Core:
     uint32_t max_connections
     uint32_t nservers
     uint32_t nactive          # of them have requests open
+    int32_t first_stream      # of a connection to a backend; 0 = as usual
     uint64_t rng
 
 cdef inline void list_push(BatchList* l, Batch* b) noexcept nogil:

@@ -237,6 +237,8 @@ cdef bint client_open(Conn* c) noexcept nogil:
     if nghttp2_session_client_new3(&s, CALLBACKS, c, OPTIONS, NULL) != 0:
         return False
     c.session = s
+    if c.core.first_stream:
+        nghttp2_session_set_next_stream_id(s, c.core.first_stream)
     c.max_streams = 100               # until its SETTINGS say otherwise
     settings[0].settings_id = NGHTTP2_SETTINGS_ENABLE_PUSH
     settings[0].value = 0

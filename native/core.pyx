@@ -2,7 +2,7 @@
 
 Made first and handed to Tick, Outbox and Engine, which keep it alive.
 """
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
 from _atomic cimport store_release
@@ -117,6 +117,10 @@ cdef class WorkerCore:
     def at(self, int64_t now_ns):
         """Sets the clock that the kernels go by, as the engine does at each turn; for tests."""
         self.c.now_ns = now_ns
+
+    def begin_streams_at(self, int32_t number):
+        """The id of the first call on connections to backends from now on: tests begin near the end of the ids."""
+        self.c.first_stream = number
 
     def memory(self):
         """(buffers handed out, their bytes, spare bytes): a worker at rest has none handed out but its sessions'."""

@@ -17,7 +17,7 @@ from _nghttp2 cimport *
 from _outcome cimport request_free, request_new, resolved, set_note
 from _pool cimport budget_force, budget_ratio, pool_get, pool_put
 from _prefix cimport read_prefix
-from _share cimport hold, let_go, newest_over_share, no_memory_for, over_share
+from _share cimport has_to_wait, hold, let_go, newest_over_share, no_memory_for, over_share
 from _work cimport *
 from sidecar._native.answer cimport answer_health
 
@@ -156,9 +156,8 @@ cdef bint too_large(Core* core, const Request* r) noexcept nogil:
     return read_prefix(r.body) > core.message_limit_bytes or r.len > core.message_limit_bytes + GRPC_PREFIX
 
 cdef void crowd(Conn* c, Request* r) noexcept nogil:
-    """r holds more than before.  Where incomplete bodies hold more than they may, first those are put off that come too
-    slowly for their own deadline, then the newest of a connection over its share; where memory is used up, r, if its own
-    is.  The oldest never is, nor r once it is complete."""
+    """r holds more than before.  Where incomplete bodies hold too much, those go that come too slowly for their deadline,
+    then the newest of a connection over its share; where memory is used up, r, if its own is.  The oldest never goes."""
     cdef Core* core = c.core
     cdef bint full = over_share(core, c, core.partial_limit_bytes) and budget_ratio(&core.pool) >= 1.0
     while core.partial_bytes > core.partial_limit_bytes and core.partials != r and core.partials.deadline_ns <= core.now_ns:
@@ -201,8 +200,7 @@ cdef int on_data_chunk(nghttp2_session* s, uint8_t flags, int32_t stream, const 
 
 cdef void pay(Conn* c, Request* r) noexcept nogil:
     """Gives credit for received bytes back; where memory is short, to the oldest body and to who is under his share."""
-    if not r.refusing and c.core.partials != r and budget_ratio(&c.core.pool) >= c.core.soft_ratio and (
-            over_share(c.core, c, c.core.partial_limit_bytes)):
+    if not r.refusing and c.core.partials != r and has_to_wait(c):
         return
     nghttp2_session_consume(<nghttp2_session*>c.session, r.stream, r.owed_bytes)
     r.owed_bytes = 0
@@ -338,12 +336,14 @@ cdef void server_close(Conn* c) noexcept nogil:
     c.session = NULL
 
 cdef void server_eof(Conn* c) noexcept nogil:
-    """The client says nothing more: what is complete is still answered, the rest never will be."""
+    """The client says nothing more: what is complete is still answered, the rest never will be.  Where the PING finds
+    nobody, its system answers with a reset: then it has gone, and did not only close its side."""
     cdef Request* r = c.open
     while r != NULL:
         if not r.half_closed:
             nghttp2_submit_rst_stream(<nghttp2_session*>c.session, <uint8_t>NGHTTP2_FLAG_NONE, r.stream, NGHTTP2_CANCEL)
         r = r.conn_next
+    nghttp2_submit_ping(<nghttp2_session*>c.session, <uint8_t>NGHTTP2_FLAG_NONE, NULL)
     c.eof = 1
     mark_dirty(c)
 

@@ -310,6 +310,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Scopes in the place of old that were left out, being there in the new one too."""
     protocol_errors: int = 0
     """Client connections that were closed for what they sent."""
+    accept_errors: int = 0
+    """Times that no client could be let in, mostly for want of descriptors."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

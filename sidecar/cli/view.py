@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+import sys
+from collections.abc import Callable
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -78,18 +81,19 @@ def backends(found: tuple[BackendStatus, ...]) -> Table:
     return table
 
 
-def accounts(ledger: LedgerSnapshot) -> Table:
-    """The ledger by signal; the last column is what cannot be accounted for."""
+def accounts(ledger: LedgerSnapshot) -> RenderableType:
+    """The ledger by signal; the last column is what cannot be accounted for. Counts are exact where they fit."""
+    return _Fitting(_accounts(ledger, _count), _accounts(ledger, _short))
+
+
+def _accounts(ledger: LedgerSnapshot, written: Callable[[float], str]) -> Table:
     table = _table("ledger", "received", "forwarded", "sampled out", "rejected", "dropped", "in flight", "diff")
     for row in ledger.totals():
         table.add_row(
             str(row.signal),
-            _count(row.received),
-            _count(row.forwarded),
-            _count(row.sampled_out),
-            _bad(row.rejected),
-            _bad(row.dropped_total),
-            _count(row.in_flight),
+            *map(written, (row.received, row.forwarded, row.sampled_out)),
+            *(Text(written(count), style="red" if count else "") for count in (row.rejected, row.dropped_total)),
+            written(row.in_flight),
             _bad(row.difference) if row.difference else Text("0", style="bold green"),
         )
     return table
@@ -117,6 +121,18 @@ def workers(found: tuple[WorkerStatus, ...]) -> Table:
             f"{worker.cpu_s:.1f}",
         )
     return table
+
+
+class _Fitting:
+    """The first of these tables that the terminal has the columns for; else the last one."""
+
+    def __init__(self, *tables: Table) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unbounded = options.update_width(sys.maxsize)
+        fitting = (t for t in self._tables if console.measure(t, options=unbounded).maximum <= options.max_width)
+        yield next(fitting, self._tables[-1])
 
 
 def _losses(row: LedgerRow) -> Text:

@@ -104,6 +104,7 @@ def figures_of(pages: Sequence[PageReader]) -> Figures:
         trace_id_missing=sum(worker.trace_id_missing for worker in workers),
         old_field=sum(worker.old_field for worker in workers),
         protocol_errors=sum(worker.protocol_errors for worker in workers),
+        accept_errors=sum(worker.accept_errors for worker in workers),
     )
 
 

@@ -268,6 +268,13 @@ TABLE: tuple[Row, ...] = (
         (),
         _of_figures(lambda figures: figures.protocol_errors),
     ),
+    Row(
+        "spangate_accept_errors_total",
+        "counter",
+        "Times that no client could be let in, mostly for want of descriptors.",
+        (),
+        _of_figures(lambda figures: figures.accept_errors),
+    ),
     # The gateway.
     Row(
         "spangate_build_info",

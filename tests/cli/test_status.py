@@ -50,6 +50,25 @@ def test_it_fits_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[str], ad
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("columns", [80, 200])
+def test_large_counts_do_not_push_the_difference_out(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    admin: Endpoint,
+    gateway: FakeGateway,
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = LedgerRow(signal=Signal.PROFILES, service="a", received=987_654_321, forwarded=876_543_210)
+    gateway.book = LedgerSnapshot((msgspec.structs.replace(row, sampled_out=111_111_000, in_flight=111),))
+    out = spangate(capsys, "status", "--once", "--admin", str(admin)).out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["ledger", "received", "forwarded", "sampled", "out", "rejected", "dropped", "in", "flight", "diff"] in lines
+    exact = ["profiles", "987,654,321", "876,543,210", "111,111,000", "0", "0", "111", "0"]
+    short = ["profiles", "987.7M", "876.5M", "111.1M", "0", "0", "111", "0"]
+    assert (short if columns == 80 else exact) in lines
+
+
 def test_it_watches_until_ctrl_c_and_waits_for_a_gateway_that_has_gone(
     monkeypatch: pytest.MonkeyPatch, admin: Endpoint
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 
 import psutil
@@ -15,7 +16,7 @@ from tests.harness.gateway import Gateway
 from tests.harness.load import Generator
 from tests.harness.patience import until
 from tests.harness.proxy import Proxy
-from tests.harness.sink import ACCEPT, Answer, always, backends
+from tests.harness.sink import ACCEPT, Answer, Received, Sink, always, backends
 
 pytestmark = pytest.mark.process
 
@@ -100,6 +101,55 @@ def test_the_queue_of_one_backend_is_full() -> None:
         with Client(gateway.address) as client:
             assert client.export(otlp.spans(4)).status is GrpcStatus.OK
         assert load.acknowledged <= seen(sinks).keys()
+
+
+LARGE = {"limits.memory_bytes": "256MiB", "limits.backend_queue_bytes": "4MiB", "batch.max_bytes": "512KiB"}
+
+
+@pytest.mark.parametrize("settings", [SMALL, LARGE], ids=["memory", "queue"])
+def test_a_polite_client_beside_greedy_ones(settings: dict[str, str]) -> None:
+    """They ask again at once after each refusal, with more than there is; it waits when it is told to."""
+    with (
+        backends(2, always(Answer(delay_s=0.3))) as sinks,
+        Gateway([sink.port for sink in sinks], settings=settings) as gateway,
+        Generator(gateway.port, spans=500, conns=8, streams=60) as greedy,
+        Clients(gateway.address, 1, lambda: otlp.spans(4, padding=60_000)) as polite,
+    ):
+        until(lambda: gateway.metric("otlp_errors_total") > 1000, "they are turned away")
+        until(polite.progressed(20), "the polite one is served")
+        polite.stop()
+        assert len(polite.failures) <= polite.exports, "most of the time at once"
+        generated = greedy.stop()
+        settle(gateway)
+        assert generated.unavailable > 1000
+        assert polite.acknowledged <= seen(sinks).keys()
+
+
+def test_items_up_to_a_limit() -> None:
+    """More than that are turned away, with a time to come back; the limit changes while the gateway works."""
+    held = threading.Event()
+
+    def hold(_: Received) -> Answer:
+        held.wait(20)
+        return Answer()
+
+    with Sink(hold) as sink, Gateway([sink.port], settings={"limits.items": 10}) as gateway:
+        exports = Exports(gateway.address)
+        exports.begin(otlp.spans(6), otlp.spans(6))
+        until(lambda: gateway.ledger().in_flight == 12, "they are in flight")
+        with Client(gateway.address) as client:
+            told = client.export(otlp.spans(1))
+            assert (told.status, told.retry_after_s) == (GrpcStatus.UNAVAILABLE, 1.0)
+            assert told.words == "the gateway holds as many items as it may"
+            gateway.reload(settings={"limits.items": 13})
+            exports.begin(otlp.spans(5))
+            until(lambda: gateway.ledger().in_flight == 17, "more may be in flight")
+            held.set()
+            assert statuses(exports.end()) == {GrpcStatus.OK}
+            assert client.export(otlp.spans(1)).status is GrpcStatus.OK
+        settle(gateway)
+        ledger = gateway.ledger()
+        assert (ledger.received, ledger.forwarded, ledger.rejected) == (19, 18, 1)
 
 
 def test_what_is_too_large_for_the_gateway_or_for_a_backend() -> None:

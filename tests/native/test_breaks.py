@@ -86,6 +86,28 @@ async def test_goaway_that_leaves_a_call_out(backend: Backend) -> None:
         assert len(backend.calls) == 2
 
 
+@pytest.mark.parametrize("left", [0, 1, 3])
+async def test_the_stream_ids_of_a_connection_to_a_backend_are_used_up(node: Node, backend: Backend, left: int) -> None:
+    """What is open is answered where it is; the next call takes a new connection, and nothing is lost."""
+    node.core.begin_streams_at(2**31 - 1 - 2 * left)
+    backend.sessions[0].drop()
+    await until(lambda: len(backend.sessions) == 2, "there is a new connection")
+    peer = await node.peer()
+    for _ in range(left + 1):
+        assert (await peer.exported(spans(1))).status == GrpcStatus.OK
+    assert len(backend.sessions) == 2
+    node.core.begin_streams_at(0)
+    held: list[Call] = []
+    backend.script = held.append
+    later = [peer.export(spans(1)) for _ in range(3)]
+    await until(lambda: held, "a call is open")
+    backend.script = accept
+    held[0].ok()
+    assert {(await answer.done()).status for answer in later} == {GrpcStatus.OK}
+    assert len(backend.sessions) == 3
+    assert node.books() == {"received": left + 4, "forwarded": left + 4}
+
+
 @pytest.mark.parametrize("when", ["headers", "body", "answer"])
 async def test_a_connection_that_breaks(node: Node, backend: Backend, when: str) -> None:
     def drop_first(call: Call) -> None:

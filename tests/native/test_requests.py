@@ -287,6 +287,38 @@ async def test_a_socket_half_closed_gets_its_answer(node: Node, backend: Backend
     await asyncio.wait_for(peer.closed.wait(), 5)
 
 
+async def test_what_a_socket_half_closed_has_not_finished_is_given_up(node: Node, backend: Backend) -> None:
+    """It can never complete; what is complete is answered, then the connection ends and nothing of it is kept."""
+    held: list[Call] = []
+    backend.script = held.append
+    peer = await node.peer()
+    begun = peer.begin(TRACES)
+    peer.send(begun, framed(spans(500))[:20_000], end=False)
+    answer = peer.export(spans(5))
+    await until(lambda: held, "the call is open")
+    peer.half_close()
+    await peer.answers[begun].done()
+    assert peer.answers[begun].reset == ErrorCodes.CANCEL
+    assert not peer.closed.is_set()
+    held[0].ok()
+    assert (await answer.done()).status == GrpcStatus.OK
+    await asyncio.wait_for(peer.closed.wait(), 5)
+
+
+async def test_a_client_that_has_gone_is_noticed_although_it_waits_for_an_answer(node: Node, backend: Backend) -> None:
+    """Its system closes the connection like one that is half closed."""
+    held: list[Call] = []
+    backend.script = held.append
+    peer = await node.peer()
+    peer.export(spans(5))
+    await until(lambda: held, "the call is open")
+    peer.drop()
+    await until(lambda: node.worker._engine.connections() == 0, "the connection is gone")
+    held[0].ok()
+    await node.rest()
+    assert node.books() == {"received": 5, "forwarded": 5}
+
+
 async def test_more_streams_than_are_allowed(backend: Backend) -> None:
     """A client that has not yet heard of the limit may send again what is above it."""
     held: list[Call] = []

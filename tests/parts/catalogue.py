@@ -33,5 +33,6 @@ PARTS = {
             HERE / "telemetrygen",
         ),
         Part("etcd", "3.6.16", ".", HERE / "etcd"),
+        Part("gosdk", "1.46.0", ".", HERE / "gosdk"),
     )
 }

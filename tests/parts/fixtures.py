@@ -12,7 +12,7 @@ import pytest
 
 from tests import parts
 
-MARKS = {"otelcol": "interop", "telemetrygen": "interop", "etcd": "process"}
+MARKS = {"otelcol": "interop", "telemetrygen": "interop", "gosdk": "interop", "etcd": "process"}
 
 
 def needed(item: pytest.Item) -> list[str]:
@@ -59,6 +59,12 @@ def otelcol_binary() -> Path:
 def telemetrygen_binary() -> Path:
     """The Collector project's own load client."""
     return obtain("telemetrygen")
+
+
+@pytest.fixture(scope="session")
+def gosdk_binary() -> Path:
+    """A service that uses the SDK of Go."""
+    return obtain("gosdk")
 
 
 @pytest.fixture(scope="session")
