@@ -14,7 +14,7 @@ from sidecar.errors import GrpcStatus
 from sidecar.model import Signal
 from tests.harness import details, otlp
 
-OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 TIMEOUT_S = 10.0
 
 
