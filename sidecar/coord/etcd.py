@@ -21,6 +21,7 @@ from sidecar.coord.etcd_errors import answer, end, hear, say
 from sidecar.coord.etcd_health import complaints
 from sidecar.coord.etcd_keys import Range, encoded, entry_of
 from sidecar.coord.etcd_member import Member
+from sidecar.coord.etcd_stream import Streams
 from sidecar.coord.etcd_watch import Watch
 from sidecar.coord.store import (
     VALUE_LIMIT_BYTES,
@@ -51,7 +52,9 @@ class EtcdStore:
     def __init__(
         self, config: CoordinationConfig, clock: Clock | None = None, dice: random.Random | None = None
     ) -> None:
-        self._cluster = Cluster(config, clock or SystemClock(), dice or random.Random())
+        dice = dice or random.Random()
+        self._cluster = Cluster(config, clock or SystemClock(), dice)
+        self._streams = Streams(self._cluster, dice)
 
     async def get(self, key: str) -> KeyValue | None:
         found = await self._request("kv", "Range", rpc.RangeRequest(key=encoded(key)), Repeat.SAFELY)
@@ -92,7 +95,7 @@ class EtcdStore:
         return bool(response.succeeded and response.responses[0].response_delete_range.deleted)
 
     def watch(self, prefix: str, after: int) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
-        return Watch(self._cluster, Range.of(prefix), after)
+        return Watch(self._streams, Range.of(prefix), after)
 
     async def grant(self, ttl_s: float) -> Lease:
         """Of whole seconds, as many as etcd makes of them."""
@@ -126,6 +129,7 @@ class EtcdStore:
 
     async def close(self) -> None:
         await self._cluster.close()
+        await self._streams.close()
 
     async def _request(self, service: str, method: str, request: Any, repeat: Repeat) -> Any:
         """A unary call of one of the member's stubs."""

@@ -18,6 +18,7 @@ from sidecar.coord.etcd_cluster import Cluster
 from sidecar.coord.etcd_errors import Refusal
 from sidecar.coord.etcd_health import _is_good
 from sidecar.coord.etcd_keys import Range, decoded, encoded, successor
+from sidecar.coord.etcd_stream import Streams
 from sidecar.coord.etcd_token import Token, life_s
 from sidecar.coord.etcd_watch import Watch
 from sidecar.coord.store import (
@@ -198,7 +199,8 @@ def response(*events: tuple[int, str], revision: int = 0, **fields: Any) -> Any:
 
 
 def watch(after: int) -> Watch:
-    return Watch(Cluster(CoordinationConfig(), SystemClock(), random.Random(1)), Range.of("/"), after)
+    dice = random.Random(1)
+    return Watch(Streams(Cluster(CoordinationConfig(), SystemClock(), dice), dice), Range.of("/"), after)
 
 
 def told(batches: Any) -> list[tuple[int, list[str]]]:
