@@ -4,19 +4,18 @@ A stack is a gateway's control plane with a connection of its own (stack.py), in
 One gateway has a machine to itself: the row of a single stack is what it would see, and the others show what so many
 of them cost here. CPU is that of the processes with the stacks, less what they use while nothing is written.
 
-Three sorts of writes take turns: a configuration with other rates; every 20th one that changes the routing strategy;
-every 20th, in between, a collector's weight, which its region's leader turns into a view first.
+Three sorts of writes: a configuration with other rates; with another routing strategy; a collector's weight, which its
+region's leader turns into a view first. The last two fill slot tables anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import random
 import tempfile
 import time
-from collections import defaultdict
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +35,9 @@ from benchmarks.fleet.ground import (
 from benchmarks.fleet.senses import collector
 from benchmarks.fleet.stack import REGION, ControlStack
 from sidecar.clock import SystemClock
+from sidecar.config.fleet_file import read_fleet
 from sidecar.config.schema import CoordinationConfig
-from sidecar.control.records import Blob
+from sidecar.control.stored import stored
 from sidecar.coord.etcd import EtcdStore
 from sidecar.coord.keys import Keys
 from sidecar.coord.session import Session
@@ -47,7 +47,10 @@ COLLECTORS = 10
 GOAL_MS, GOAL_CPU_MS = 50.0, 1.0
 IDLE_S = 4.0
 APPLIED_S, READY_S = 30.0, 120.0
-EVERY = 20
+FEWER = 20
+"""Of the sorts that fill tables anew."""
+REST_S = 1.0
+"""What follows an apply: a leader's sums, the last good on disk."""
 MEMORY = "/dev/shm"  # noqa: S108  a folder of our own is made in it
 """For the last good guidance: gateways sync it to disks of their own, not all to that of etcd."""
 
@@ -55,17 +58,24 @@ Key = tuple[int, float]
 """What a stack has applied: version of the configuration, weight of the first collector."""
 
 
+class Sort(StrEnum):
+    """What is written."""
+
+    RATES = "rates"
+    STRATEGY = "routing strategy"
+    WEIGHT = "a collector's weight, by way of the leader"
+
+
 class Written(NamedTuple):
     """One write, in monotonic nanoseconds."""
 
-    sort: str
     begun_ns: int
     returned_ns: int
     applied_ns: int
 
 
-class Fleet(NamedTuple):
-    """What was measured of so many stacks."""
+class Measured(NamedTuple):
+    """What was measured of writes of one sort."""
 
     writes: list[Written]
     cpu_ms: float
@@ -92,35 +102,33 @@ def main(arguments: list[str]) -> None:
     )
     for stacks in map(int, given.stacks.split(",")):
         for announcing in (False, True):
-            measured = asyncio.run(measure(stacks, given.writes, given.pause, announcing=announcing))
-            report(stacks, measured, announcing=announcing)
+            for sort, measured in asyncio.run(
+                measure(stacks, given.writes, given.pause, announcing=announcing)
+            ).items():
+                report(stacks, sort, measured, announcing=announcing)
     note(
         "`announcing`: with what each gateway then tells the fleet, which a leader among them adds up. Of n stacks on "
         "k cores the last one cannot have applied sooner than n / k times the CPU of one."
     )
 
 
-def report(stacks: int, measured: Fleet, *, announcing: bool) -> None:
-    by_sort: dict[str, list[Written]] = defaultdict(list)
-    for written in measured.writes:
-        by_sort[written.sort].append(written)
-    for sort, those in by_sort.items():
-        whole = [(one.applied_ns - one.begun_ns) / 1e6 for one in those]
-        after = [(one.applied_ns - one.returned_ns) / 1e6 for one in those]
-        p99 = percentile(whole, 99)
-        rates = sort == "rates"
-        row(
-            f"{stacks}{', announcing' if announcing else ''}",
-            sort,
-            len(those),
-            f"{percentile(whole, 50):.1f} / {judged(p99, GOAL_MS, 1) if rates else f'{p99:.1f}'} / {max(whole):.1f}",
-            f"{percentile(after, 50):.1f} / {percentile(after, 99):.1f}",
-            judged(measured.cpu_ms, GOAL_CPU_MS) if rates else "",
-            f"{measured.etcd_cpu_ms:.2f}" if rates else "",
-        )
+def report(stacks: int, sort: Sort, measured: Measured, *, announcing: bool) -> None:
+    whole = [(one.applied_ns - one.begun_ns) / 1e6 for one in measured.writes]
+    after = [(one.applied_ns - one.returned_ns) / 1e6 for one in measured.writes]
+    p99 = percentile(whole, 99)
+    rates = sort is Sort.RATES
+    row(
+        f"{stacks}{', announcing' if announcing else ''}",
+        sort,
+        len(measured.writes),
+        f"{percentile(whole, 50):.1f} / {judged(p99, GOAL_MS, 1) if rates else f'{p99:.1f}'} / {max(whole):.1f}",
+        f"{percentile(after, 50):.1f} / {percentile(after, 99):.1f}",
+        judged(measured.cpu_ms, GOAL_CPU_MS) if rates else f"{measured.cpu_ms:.2f}",
+        f"{measured.etcd_cpu_ms:.2f}",
+    )
 
 
-async def measure(stacks: int, writes: int, pause_s: float, *, announcing: bool) -> Fleet:
+async def measure(stacks: int, writes: int, pause_s: float, *, announcing: bool) -> dict[Sort, Measured]:
     with etcd() as cluster, tempfile.TemporaryDirectory(prefix="spangate-push-", dir=MEMORY) as folder:
         coordination = cluster.config(timeout_s=4.0)
         writer = Writer(coordination)
@@ -131,21 +139,26 @@ async def measure(stacks: int, writes: int, pause_s: float, *, announcing: bool)
         with children(run_stacks, given) as fleet:
             await _all(fleet, writer.key, READY_S)
             await asyncio.sleep(2.0)
-            return await _measured(fleet, writer, stacks, writes, pause_s)
+            numbers = {sort: writes if sort is Sort.RATES else max(writes // FEWER, 2) for sort in Sort}
+            measured = {sort: await _measured(fleet, writer, sort, n, stacks, pause_s) for sort, n in numbers.items()}
+            await writer.end()
+            return measured
 
 
-async def _measured(fleet: Children, writer: Writer, stacks: int, writes: int, pause_s: float) -> Fleet:
+async def _measured(  # noqa: PLR0917  a phase and its circumstances
+    fleet: Children, writer: Writer, sort: Sort, writes: int, stacks: int, pause_s: float
+) -> Measured:
     idle_before, etcd_idle_before = await _idle(fleet)
     begun_s, cpu_before, etcd_before = time.monotonic(), fleet.cpu_s(), etcd_cpu_s()
     done = []
-    for number in range(1, writes + 1):
-        sort, begun_ns, returned_ns = await writer.write(number)
-        done.append(Written(sort, begun_ns, returned_ns, await _all(fleet, writer.key, APPLIED_S)))
+    for _ in range(writes):
+        begun_ns, returned_ns = await writer.write(sort)
+        done.append(Written(begun_ns, returned_ns, await _all(fleet, writer.key, APPLIED_S)))
         await asyncio.sleep(pause_s)
+    await asyncio.sleep(REST_S)
     elapsed_s, cpu, etcd_cpu = time.monotonic() - begun_s, fleet.cpu_s() - cpu_before, etcd_cpu_s() - etcd_before
     idle_after, etcd_idle_after = await _idle(fleet)
-    await writer.end()
-    return Fleet(
+    return Measured(
         done,
         (cpu - (idle_before + idle_after) / 2 * elapsed_s) * 1e3 / (stacks * writes),
         (etcd_cpu - (etcd_idle_before + etcd_idle_after) / 2 * elapsed_s) * 1e3 / writes,
@@ -185,20 +198,17 @@ class Writer:
             await self._register(number, 1.0)
         await self._configure()
 
-    async def write(self, number: int) -> tuple[str, int, int]:
-        """The next one: its sort, when it was begun, when the store had it."""
+    async def write(self, sort: Sort) -> tuple[int, int]:
+        """The next one of this sort: when it was begun, when the store had it."""
+        if sort is Sort.STRATEGY:
+            self._strategy = "consistent_hash" if self._strategy != "consistent_hash" else "weighted_round_robin"
         begun_ns = time.monotonic_ns()
-        if number % EVERY == EVERY // 2:
-            sort = "a collector's weight, by way of the leader"
+        if sort is Sort.WEIGHT:
             self.key = (self.key[0], 3.0 - self.key[1])
             await self._register(0, self.key[1])
-            return sort, begun_ns, time.monotonic_ns()
-        sort = "rates"
-        if number % EVERY == 0:
-            sort = "routing strategy"
-            self._strategy = "consistent_hash" if self._strategy != "consistent_hash" else "weighted_round_robin"
-        await self._configure()
-        return sort, begun_ns, time.monotonic_ns()
+        else:
+            await self._configure()
+        return begun_ns, time.monotonic_ns()
 
     async def end(self) -> None:
         await self._session.close()
@@ -207,7 +217,7 @@ class Writer:
     async def _configure(self) -> None:
         version = self.key[0] + 1
         body = configuration(version, self._strategy)
-        blob = Blob(version=version, sha256=hashlib.sha256(body.encode()).hexdigest(), body=body, author="bench")
+        blob = stored(body, read_fleet(body, "bench").sections, version=version, author="bench")
         await self._store.put(self._keys.global_config, msgspec.json.encode(blob))
         self.key = (version, self.key[1])
 

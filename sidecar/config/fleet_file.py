@@ -33,6 +33,11 @@ class FleetDocument:
     sources: Sources = field(default_factory=Sources)
     """The place of each value, by its path in the schema's words."""
 
+    @property
+    def sections(self) -> FleetSections:
+        """Without where it came from."""
+        return FleetSections(everywhere=self.everywhere, local=self.local)
+
 
 def read_fleet(text: str, source: str, rules: FleetRules = RULES, advice: FleetRules = ADVICE) -> FleetDocument:
     """What `text` means; problems call it `source`. ConfigInvalid holds every problem, in the order of the lines."""

@@ -55,8 +55,8 @@ def key_of(attribute: str) -> str:
     return attribute if attribute.endswith("_per_s") else attribute.removesuffix("_s")
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=key_of):
-    """A mapping in the file."""
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename=key_of):
+    """A mapping in the file. As JSON it says only what is not left at its default."""
 
     plural: ClassVar[str] = "sections"
     """What the manual calls several of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -70,8 +70,14 @@ def regions_of(keys: Keys, entries: Iterable[KeyValue]) -> dict[str, RegionMembe
     return dict(sorted(found.items()))
 
 
-def following(keys: Keys, entries: Iterable[KeyValue], scope: str, version: int) -> Followers:
-    """How far the gateways among the entries have followed a version of `scope`."""
+def following(
+    keys: Keys, entries: Iterable[KeyValue], scope: str, version: int, digests: Mapping[int, str]
+) -> Followers:
+    """How far the gateways among the entries have followed a version of `scope`.
+
+    digests: the SHA-256 of that version, and of those after it, as the store has them. A gateway may still go by a
+    configuration that the store has lost, and its version says nothing then.
+    """
     applied = total = 0
     refusals, waiting = [], []
     for region, kind, entry in _parted(keys, entries):
@@ -79,9 +85,9 @@ def following(keys: Keys, entries: Iterable[KeyValue], scope: str, version: int)
             continue
         total += 1
         state = gateway.config.get(scope, ConfigState())
-        if state.applied_version >= version:
+        if _is_of(state.applied_version, state.applied_sha256, version, digests):
             applied += 1
-        elif state.refused_version >= version:
+        elif _is_of(state.refused_version, state.refused_sha256, version, digests):
             refusals.append(Refusal(gateway.service.id, region, state.refused))
         else:
             waiting.append(gateway.service.id)
@@ -91,6 +97,10 @@ def following(keys: Keys, entries: Iterable[KeyValue], scope: str, version: int)
         refusals=tuple(sorted(refusals, key=lambda refusal: (refusal.region, refusal.gateway))),
         waiting=tuple(sorted(waiting)[:WAITING_SHOWN]),
     )
+
+
+def _is_of(told: int, digest: str, version: int, digests: Mapping[int, str]) -> bool:
+    return told >= version and (not digest or digest == digests.get(told))
 
 
 R = TypeVar("R", GatewayRecord, CollectorRecord)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import hashlib
 import random
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from sidecar.control.guidance import GLOBAL
 from sidecar.control.records import Blob
 from sidecar.control.refusal import ConfigDamaged, Conflict, NotThere
 from sidecar.control.regions import Regions
+from sidecar.control.stored import digest_of, stored
 from sidecar.control.wake import Wake
 from sidecar.coord.keys import Keys
 from sidecar.coord.lock import Lock
@@ -141,17 +141,23 @@ class Desk:
 
     async def followers(self, scope: str, version: int, timeout_s: float) -> AsyncGenerator[Followers, None]:
         """How many gateways have taken a version, each time that it changes, until all have or the time is up."""
-        wake = Wake(gather_s=0.02)
+        key, wake = self._key(scope), Wake(gather_s=0.02)
         prefix = self._keys.regions if scope == GLOBAL else self._keys.gateways(scope.removeprefix("regions/"))
-        mirror = Mirror(self._store, prefix, clock=self._clock, dice=self._dice)
-        mirror.subscribe(wake.up)
-        mirror.start()
+        mirror, config = (Mirror(self._store, of, clock=self._clock, dice=self._dice) for of in (prefix, key))
+        former = await self._archive.version(scope, version)
+        digests = {version: former.sha256} if former else {}
+        for each in (mirror, config):
+            each.subscribe(wake.up)
+            each.start()
         told: Followers | None = None
         end_s = self._clock.monotonic_s() + timeout_s
         try:
             await mirror.ready()
+            await config.ready()
             while True:
-                now = following(self._keys, mirror.entries.values(), scope, version)
+                if held := _blob(config.entries.get(key)):
+                    digests[held.version] = held.sha256
+                now = following(self._keys, mirror.entries.values(), scope, version, digests)
                 if now != told:
                     told = now
                     yield now
@@ -161,6 +167,7 @@ class Desk:
                 await wake.wait(left_s)
         finally:
             await mirror.stop()
+            await config.stop()
 
     # ---- changing
 
@@ -215,18 +222,17 @@ class Desk:
             held = _blob(entry)
             if expected_version is not None and expected_version != (held.version if held else 0):
                 raise Conflict.over(scope, expected_version, held)
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if entry and held and held.sha256 == digest:
+            if entry and held and held.sha256 == digest_of(text):
                 return Applied(held.version, entry.modified, changed=False, warnings=document.warnings)
             if held and not going_back:
                 await asyncio.to_thread(_succeeds, scope, held, document)
-            blob = Blob(
+            blob = stored(
+                text,
+                document.sections,
                 version=1 + (held.version if held else await self._archive.latest(scope)),
-                sha256=digest,
-                body=text,
                 author=by.author,
                 comment=by.comment,
-                applied_unix_s=self._wall.unix_s(),
+                at_unix_s=self._wall.unix_s(),
             )
             written = await self._write(scope, blob, entry, held, fence)
             return Applied(blob.version, written.modified, changed=True, warnings=document.warnings)

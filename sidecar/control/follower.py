@@ -6,15 +6,14 @@ better one comes. A configuration that vanishes from the store is no configurati
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from sidecar.config.fleet import FleetConfig, GlobalConfig, LocalConfig
-from sidecar.config.fleet_file import read_fleet
 from sidecar.control.guidance import GLOBAL, scope_of
 from sidecar.control.records import Blob, ConfigState
+from sidecar.control.stored import sections_of
 from sidecar.coord.keys import Keys
 from sidecar.coord.store import KeyValue
 from sidecar.errors import ConfigInvalid
@@ -66,18 +65,18 @@ class ConfigFollower:
 
     def _take(self, scope: str, value: bytes, revision: int) -> None:
         held = self.states.get(scope, ConfigState())
-        version = 0
+        version, digest = 0, ""
         reasons: tuple[str, ...] = ()
         try:
             blob = msgspec.json.decode(value, type=Blob)
-            version = blob.version
+            version, digest = blob.version, blob.sha256
             self._enforce(scope, blob)
         except ConfigInvalid as error:
             reasons = tuple(str(problem) for problem in error.problems)
         except (ValueError, RecursionError) as error:  # of msgspec too; nested too deep
             reasons = (str(error),)
         if reasons:
-            state = msgspec.structs.replace(held, refused_version=version, refused=reasons)
+            state = msgspec.structs.replace(held, refused_version=version, refused=reasons, refused_sha256=digest)
             if state != held or scope not in self._refused:
                 self._log.error(
                     "a configuration is refused, the old one stays", scope=scope, version=version, why=reasons
@@ -85,17 +84,15 @@ class ConfigFollower:
             self.states[scope], self._refused[scope] = state, (value, revision)
             return
         self._refused.pop(scope, None)
-        self.states[scope] = ConfigState(applied_version=version, applied_revision=revision)
+        self.states[scope] = ConfigState(applied_version=version, applied_revision=revision, applied_sha256=digest)
         self._log.info("a configuration is taken", scope=scope, version=version, revision=revision)
 
     def _enforce(self, scope: str, blob: Blob) -> None:
-        if hashlib.sha256(blob.body.encode()).hexdigest() != blob.sha256:
-            raise ValueError("it is damaged: its checksum does not fit")
-        document = read_fleet(blob.body, f"{scope} v{blob.version}")
+        sections = sections_of(blob, f"{scope} v{blob.version}")
         if scope == GLOBAL:
-            config = FleetConfig(document.everywhere or GlobalConfig(), self.config.regions)
+            config = FleetConfig(sections.everywhere or GlobalConfig(), self.config.regions)
         else:
-            local = {self._region: document.local or LocalConfig()}
+            local = {self._region: sections.local or LocalConfig()}
             config = FleetConfig(self.config.everywhere, local)
         self._check(config)
         self.config = config

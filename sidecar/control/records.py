@@ -30,8 +30,11 @@ def read_all(kind: type[R], entries: Iterable[KeyValue]) -> list[R]:
     return [record for entry in entries if (record := read(kind, entry)) is not None]
 
 
-class Blob(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration as it is stored: the text that somebody wrote, and who, when and over what."""
+NO_MEANING = msgspec.Raw(b"")
+
+
+class Blob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A configuration as it is stored: the text that somebody wrote, and who, when and over what (see stored.py)."""
 
     version: int
     """Counts up with every apply of this scope, from 1."""
@@ -44,6 +47,10 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     home_version: int = 0
     """Copied from the home region's store: its version there; 0 where it was written here."""
+    meaning: msgspec.Raw = NO_MEANING
+    """What body means, as JSON for gateways; none: they read body."""
+    seal: str = ""
+    """SHA-256 of `sha256` and meaning: it was made of this body."""
 
 
 class ServiceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +87,9 @@ class ConfigState(msgspec.Struct, frozen=True, kw_only=True):
     """A later one that it does not take; 0 if there is none."""
     refused: tuple[str, ...] = ()
     """Why."""
+    applied_sha256: str = ""
+    """Of its text: a store that was wiped gives a version again. Empty from gateways of a former version."""
+    refused_sha256: str = ""
 
 
 class GatewayRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -271,3 +271,26 @@ async def test_versions_count_up_and_history_has_them_all(steps: list[tuple[str,
                 texts.append(wanted)
             assert applied.version == len(texts)
         assert [blob.body for blob in await one.history("global")] == texts[::-1]
+
+
+async def test_what_is_in_force_of_a_lost_store_does_not_count() -> None:
+    """A store that was wiped counts from 1 again: who is at a version of before has not taken the new one."""
+    lost = ConfigState(applied_version=1, applied_sha256="f" * 64)
+    later = ConfigState(applied_version=7, applied_sha256="e" * 64, refused_version=9, refused_sha256="d" * 64)
+    async with desk() as (one, store):
+        applied = await apply(one, GLOBAL)
+        await announce(store, "gw-1", "eu", {"global": lost})
+        await announce(store, "gw-2", "eu", {"global": later})
+        async with aclosing(one.followers("global", applied.version, 20)) as looks:
+            assert await anext(looks) == Followers(applied=0, total=2, waiting=("gw-1", "gw-2"))
+            here = ConfigState(applied_version=1, applied_sha256=(await in_force(one)).sha256)
+            await announce(store, "gw-1", "eu", {"global": here})
+            assert await anext(looks) == Followers(applied=1, total=2, waiting=("gw-2",))
+            newer = await apply(one, rate(0.3))
+            await announce(
+                store,
+                "gw-2",
+                "eu",
+                {"global": ConfigState(applied_version=newer.version, applied_sha256=(await in_force(one)).sha256)},
+            )
+            assert (await anext(looks)).complete
