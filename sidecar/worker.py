@@ -63,7 +63,7 @@ class Worker:
         self._policy: Policy | None = None
         self._sampler: Sampler | None = None
         self._policies = shelf.Reader()
-        self._config = GatewayConfig()
+        self._config, self._text = GatewayConfig(), b""
         self._index = 0
         self._log = log.logger("worker")
 
@@ -116,7 +116,8 @@ class Worker:
         try:
             policy = self._policies.read(policy_fd, table_fds)
             size = os.fstat(config_fd).st_size
-            config = msgspec.json.decode(os.pread(config_fd, size, 0), type=GatewayConfig)
+            text = os.pread(config_fd, size, 0)
+            config = self._config if text == self._text else msgspec.json.decode(text, type=GatewayConfig)
         except (SpangateError, msgspec.MsgspecError) as error:
             send(self._control, Refused(order.generation, str(error)))
             return
@@ -142,7 +143,7 @@ class Worker:
                 turn=self._index,
             )
             self._ingress.use(sampler.table, routing)
-        self._policy, self._sampler, self._config = policy, sampler, config
+        self._policy, self._sampler, self._config, self._text = policy, sampler, config, text
         self._decide(policy, sampler, self._ingress.routing)
         self._ingress.turn()
         self._core.beat(policy.generation)

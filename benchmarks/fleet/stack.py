@@ -20,7 +20,7 @@ from sidecar._native.route import Routing
 from sidecar.clock import SystemClock
 from sidecar.config.fleet import FleetConfig
 from sidecar.config.load import Sources
-from sidecar.config.overlay import settled
+from sidecar.config.overlay import Overlay
 from sidecar.config.schema import CoordinationConfig, GatewayConfig
 from sidecar.control.coordinator import Coordinator
 from sidecar.control.guidance import GLOBAL, Guidance
@@ -49,6 +49,7 @@ class InProcessWorker(Keeper):
         super().__init__(0, "bench", budget, [], shelf)
         self._swapped = swapped
         self._policies = Reader()
+        self._text, self._config = b"", GatewayConfig()
         self._policy: Policy | None = None
         self._sampler: Sampler | None = None
         self._routing: Routing | None = None
@@ -61,8 +62,10 @@ class InProcessWorker(Keeper):
         policy_fd, config_fd, *table_fds = self._shelf.descriptors
         policy = self._policies.read(policy_fd, table_fds)
         size_bytes = os.fstat(config_fd).st_size
-        config = msgspec.json.decode(os.pread(config_fd, size_bytes, 0), type=GatewayConfig)
-        self._sampler = Sampler(policy.sampling, config.workers, self._sampler)
+        text = os.pread(config_fd, size_bytes, 0)
+        if text != self._text:
+            self._config, self._text = msgspec.json.decode(text, type=GatewayConfig), text
+        self._sampler = Sampler(policy.sampling, self._config.workers, self._sampler)
         if self._policy is None or self._routing is None:
             self._routing = policy.routing()
         else:
@@ -80,6 +83,7 @@ class ControlStack:
         self._told, self._announcing = told, announcing
         self._tasks: set[asyncio.Task[None]] = set()
         config = GatewayConfig(id=identity, region=REGION, coordination=coordination)
+        self._overlay = Overlay()
         clock, budget, shelf = SystemClock(), Budget(config.limits.memory_bytes), Shelf()
         worker = InProcessWorker(budget, shelf, self._swapped)
         gateway = RunningGateway(config, Sources(), [worker], budget, listen=config.listen, version="bench")
@@ -102,6 +106,7 @@ class ControlStack:
             keepers=[worker],
             on_shelf=shelf,
             gateway=gateway,
+            overlay=self._overlay,
             applied=self.coordinator.applied,
         )
 
@@ -144,7 +149,7 @@ class ControlStack:
             raise error
 
     def _check(self, config: GatewayConfig, fleet: FleetConfig) -> None:
-        settled(config, fleet, config.region)
+        self._overlay.settled(config, fleet, config.region)
 
     # ---- the measure
 

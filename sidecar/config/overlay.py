@@ -29,6 +29,11 @@ class Settled(NamedTuple):
     store_paths: Mapping[str, str]
     """The settings that the store has set, each with where it stands there: `global v12`, `regions/eu v3`."""
 
+    def at(self, versions: Mapping[str, int]) -> Settled:
+        """With the versions of scopes where there are any."""
+        named = {scope: f"{scope} v{version}" for scope, version in versions.items() if version}
+        return self._replace(store_paths={path: named.get(scope, scope) for path, scope in self.store_paths.items()})
+
 
 class _Told(NamedTuple):
     path: str
@@ -57,6 +62,29 @@ def settled(
         scopes = ", ".join(sorted(set(store_paths.values())))
         raise ConfigInvalid(problem._replace(source=store_paths.get(problem.path, scopes)) for problem in problems)
     return Settled(config, store_paths)
+
+
+class Overlay:
+    """`settled` for one gateway: of one push several ask for the same, and only the first has it done."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[GatewayConfig, FleetConfig, str, Settled] | None = None
+        """The last question, and its answer."""
+
+    def settled(
+        self, config: GatewayConfig, fleet: FleetConfig, region: str, versions: Mapping[str, int] | None = None
+    ) -> Settled:
+        """As the function. It is the same question where both configurations are the same objects."""
+        match self._asked:
+            case (own, told, where, answer) if own is config and told is fleet and where == region:
+                found = answer
+            case _:
+                try:
+                    found = settled(config, fleet, region)
+                except ConfigInvalid:
+                    return settled(config, fleet, region, versions)  # the problems name the version
+                self._asked = config, fleet, region, found
+        return found.at(versions) if versions else found
 
 
 def _of_all(everywhere: GlobalConfig, own: RoutingConfig) -> Iterator[_Told]:

@@ -31,7 +31,7 @@ class Rule(NamedTuple, Generic[C]):
         `shortened`: one of its sections could not be made, and the indices of the others are off.
         """
         bad, short = _without_indices(known), _without_indices(shortened)
-        if not (bad or short) or self._sees(bad, short):  # most of the time there are none, on every push
+        if self._sees(bad, short):
             yield from self.check(config)
 
     def _sees(self, bad: set[str], short: set[str]) -> bool:
@@ -50,8 +50,10 @@ def broken(
 ) -> list[Problem]:
     """What the rules find, beside the problems that are `known` already; each is silent about what another blamed."""
     paths, found = [problem.path for problem in known], []
+    shortened = list(shortened)
     for each in rules:
-        new = list(each.broken(config, paths, shortened))
+        blameless = not (paths or shortened)  # most of the time, on every push
+        new = [*each.check(config)] if blameless else [*each.broken(config, paths, shortened)]
         paths += [problem.path for problem in new]
         found += new
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sidecar.config.fleet import GlobalConfig, RoutingRule
-from sidecar.config.overlay import settled
+from sidecar.config.overlay import Overlay
 from sidecar.config.schema import GatewayConfig
 from sidecar.control.guidance import Guidance
 from sidecar.control.records import ViewRecord
@@ -37,6 +37,7 @@ def settle(
     guidance: Guidance,
     configured: View,
     *,
+    overlay: Overlay | None = None,
     shed: Shed = Shed(),  # noqa: B008  a frozen value
     share: float = 1.0,
 ) -> Settled:
@@ -46,7 +47,7 @@ def settle(
     every rate, of this gateway alone. share: its part of the fleet's load, for the limits.
     """
     versions = {scope: state.applied_version for scope, state in guidance.states.items()}
-    laid = settled(own, guidance.config, own.region, versions)
+    laid = (overlay or Overlay()).settled(own, guidance.config, own.region, versions)
     config, everywhere = laid.config, guidance.config.everywhere
     target = guidance.target
     if config.routing.members is MemberSource.REGISTRY:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.clock import SystemClock
 from sidecar.config.fleet import FleetConfig, GlobalConfig
-from sidecar.config.overlay import settled
+from sidecar.config.overlay import Overlay
 from sidecar.config.schema import CoordinationConfig, GatewayConfig
 from sidecar.control.best import Best, best, weighed
 from sidecar.control.coordinator import Coordinator
@@ -48,11 +48,12 @@ class Fleet:
         senses: Senses,
         folder: Path,
         *,
+        overlay: Overlay,
         own: Callable[[], GatewayConfig],
         effective: Callable[[], GatewayConfig],
     ) -> None:
         self._clock = SystemClock()
-        self._own, self._effective = own, effective
+        self._own, self._effective, self._overlay = own, effective, overlay
         self.who = described(config, identity, listen)
         self.store = opened(config.coordination, folder)
         self._kind = config.coordination.store
@@ -112,7 +113,7 @@ class Fleet:
         return plan_of(self._effective().sampling, everywhere, rate, services)
 
     def _check(self, fleet: FleetConfig) -> None:
-        settled(self._own(), fleet, self.who.region)
+        self._overlay.settled(self._own(), fleet, self.who.region)
 
     def status(self) -> FleetStatus:
         """At this instant, without asking the store."""

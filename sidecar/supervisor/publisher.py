@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sidecar.config.load import Sources
-from sidecar.config.overlay import settled
-from sidecar.config.schema import GatewayConfig
+from sidecar.config.overlay import Overlay
+from sidecar.config.schema import GatewayConfig, SamplingConfig
 from sidecar.control.guidance import Guidance
 from sidecar.control.records import TargetRecord
 from sidecar.control.region import off
@@ -55,6 +55,7 @@ class Publisher:
         keepers: Sequence[Keeper],
         on_shelf: Shelf,
         gateway: RunningGateway,
+        overlay: Overlay,
         applied: Callable[[Guidance], None],
     ) -> None:
         self.config = config
@@ -67,7 +68,8 @@ class Publisher:
         self.settled: Settled | None = None
         """What is in force."""
         self._keepers, self._shelf, self._gateway, self._applied = keepers, on_shelf, gateway, applied
-        self._writer = shelf.Writer()
+        self._overlay = overlay
+        self._writer, self._config = shelf.Writer(), _SealedConfig()
         self._members = StaticMembers(config.backends)
         self._weights = LiveWeights()
         self._generation = 0
@@ -85,7 +87,7 @@ class Publisher:
 
     def reload(self, config: GatewayConfig, sources: Sources) -> None:
         """Another configuration of its own. ConfigInvalid when it does not go together with the fleet's word."""
-        settled(config, self.guidance.config, config.region)
+        self._overlay.settled(config, self.guidance.config, config.region)
         self.config, self.sources = config, sources
         self._members.replace(config.backends)
 
@@ -109,7 +111,7 @@ class Publisher:
         """Whether the workers are given it, or have it already."""
         generation = self._generation + 1
         try:
-            new = settle(self.config, guidance, self._own_view(guidance), shed=self.shed, share=self.share)
+            new = self._settle(guidance)
             routing = new.config.routing
             values = generation, new.areas, new.rules, routing, new.plan, self.policy
             if fills_nothing(new.areas, routing, self.policy):
@@ -135,8 +137,12 @@ class Publisher:
         self._gateway.use(new.config, self.sources, policy, new.said_by)
         return True
 
+    def _settle(self, guidance: Guidance) -> Settled:
+        view = self._own_view(guidance)
+        return settle(self.config, guidance, view, overlay=self._overlay, shed=self.shed, share=self.share)
+
     def _hand_over(self, policy: Policy, config: GatewayConfig) -> None:
-        config_fd = shelf.seal(msgspec.json.encode(config))
+        config_fd = self._config.descriptor(config)
         try:
             policy_fd, *table_fds = self._writer.write(policy)
         except OSError:
@@ -190,12 +196,33 @@ class Publisher:
     def _own_view(self, guidance: Guidance) -> View:
         """Of the configured backends; its epoch counts their changes."""
         members = tuple(self._members.members())
-        routing = settled(self.config, guidance.config, self.config.region).config.routing
+        routing = self._overlay.settled(self.config, guidance.config, self.config.region).config.routing
         if routing.strategy is RoutingStrategy.INTELLIGENT:
             members = self._weights.apply(members)
         if members != self._view.members:
             self._view = View(self._view.epoch + 1, members)
         return self._view
+
+
+class _SealedConfig:
+    """The part of a configuration that workers go by, in sealed memory: made anew only when it is another.
+
+    How they sample is in the policy, and the rate changes with every other push.
+    """
+
+    def __init__(self) -> None:
+        self._text = b""
+        self._fd = -1
+
+    def descriptor(self, config: GatewayConfig) -> int:
+        """It is the caller's to close. OSError when there are no more."""
+        text = msgspec.json.encode(msgspec.structs.replace(config, sampling=SamplingConfig()))
+        if text != self._text:
+            fd = shelf.seal(text)
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd, self._text = fd, text
+        return os.dup(self._fd)
 
 
 def _share(received: float, target: TargetRecord) -> float:

@@ -14,6 +14,7 @@ from sidecar.admin.server import AdminServer
 from sidecar.admin.service import AdminService
 from sidecar.clock import SystemClock
 from sidecar.config.load import Sources, load
+from sidecar.config.overlay import Overlay
 from sidecar.config.reload import Reloaded, reloaded
 from sidecar.config.schema import GatewayConfig
 from sidecar.control.guidance import Guidance
@@ -72,12 +73,14 @@ class Supervisor:
         ]
         self.gateway = RunningGateway(config, self._sources, self._keepers, budget, listen=listen, version=version)
         self._senses = GatewaySenses(self.gateway, self._pids, identity, config.region, self._clock)
+        overlay = Overlay()
         self._fleet = Fleet(
             config,
             identity,
             listen[0],
             self._senses,
             folder,
+            overlay=overlay,
             own=lambda: self._publisher.config,
             effective=lambda: self._publisher.effective,
         )
@@ -87,6 +90,7 @@ class Supervisor:
             keepers=self._keepers,
             on_shelf=on_shelf,
             gateway=self.gateway,
+            overlay=overlay,
             applied=self._fleet.coordinator.applied,
         )
         self.gateway.join(self._fleet.status, self._senses.foresight)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from sidecar.config.load import Sources
+from sidecar.config.overlay import Overlay
 from sidecar.config.schema import BackendConfig, GatewayConfig
 from sidecar.control.guidance import Guidance
 from sidecar.model import Endpoint
@@ -77,6 +78,7 @@ class Bench:
             keepers=cast("list[Keeper]", self.keepers),
             on_shelf=self.shelf,
             gateway=cast("RunningGateway", self.gateway),
+            overlay=Overlay(),
             applied=self.applied.append,
         )
 

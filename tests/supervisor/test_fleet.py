@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sidecar.config.fleet import FleetConfig
-from sidecar.config.overlay import settled
+from sidecar.config.overlay import Overlay, settled
 from sidecar.config.schema import CoordinationConfig, GatewayConfig, RoutingConfig
 from sidecar.control.guidance import Guidance
 from sidecar.control.records import CollectorRecord
@@ -34,7 +34,16 @@ class Gateway:
         self.own = OWN
         self.senses = FakeSenses()
         self.senses.beside = beside
-        self.fleet = Fleet(OWN, "g1", LISTEN, self.senses, folder, own=lambda: self.own, effective=lambda: self.own)
+        self.fleet = Fleet(
+            OWN,
+            "g1",
+            LISTEN,
+            self.senses,
+            folder,
+            overlay=Overlay(),
+            own=lambda: self.own,
+            effective=lambda: self.own,
+        )
 
     def guided(self, guidance: Guidance) -> None:
         self.fleet.coordinator.applied(guidance)
@@ -77,12 +86,12 @@ async def test_what_is_refused_is_looked_at_again_after_a_reload(
 ) -> None:
     gateway = Gateway(tmp_path)
 
-    def picky(own: GatewayConfig, fleet: FleetConfig, region: str) -> object:
+    def picky(_: Overlay, own: GatewayConfig, fleet: FleetConfig, region: str) -> object:
         if own is OWN:
             raise ConfigInvalid([Problem("sampling", "does not go with its own")])
         return settled(own, fleet, region)
 
-    monkeypatch.setattr("sidecar.supervisor.fleet.settled", picky)
+    monkeypatch.setattr(Overlay, "settled", picky)
     await gateway.start()
     await gateway.fleet.desk.apply("global", "global: {sampling_rate: 0.25}\n", author="me")
     await until(lambda: gateway.fleet.status().scopes, "it is seen")

@@ -11,6 +11,7 @@ import pytest
 
 from sidecar.config.fleet import FleetConfig, GlobalConfig, RateLimitingConfig, StrategyConfig
 from sidecar.config.load import Sources
+from sidecar.config.overlay import Overlay
 from sidecar.config.schema import BackendConfig, GatewayConfig, RoutingConfig
 from sidecar.control.guidance import Guidance
 from sidecar.control.records import ConfigState, MemberRecord, TargetRecord, ViewRecord
@@ -165,7 +166,7 @@ async def test_a_reload_that_does_not_go_with_the_fleet_is_refused(monkeypatch: 
         raise ConfigInvalid([Problem("sampling", "does not do")])
 
     with monkeypatch.context() as broken:
-        broken.setattr(publishing, "settled", refuses)
+        broken.setattr(Overlay, "settled", refuses)
         with pytest.raises(ConfigInvalid):
             bench.publisher.reload(GatewayConfig(), Sources())
     assert bench.publisher.config == bench.config
