@@ -20,6 +20,10 @@ from sidecar.telemetry import log
 
 JITTER = 0.2
 """Of the period: a fleet that was started at once does not speak at once."""
+SPREAD_S = 0.2
+"""Over which few gateways acknowledge a configuration: people wait for it."""
+ACKNOWLEDGED_PER_S = 2000.0
+"""By how many gateways of a fleet together: each is a write to the store. 10,000 take 5 s."""
 WORTH_RATIO = 0.02
 SERVICES_MAX = 256
 
@@ -64,7 +68,12 @@ class Announcer:
                     await self._hurry.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(self._dice.uniform(0, min(0.2, self._every_s / 10)))
+            await asyncio.sleep(self._dice.uniform(0, self._spread_s()))
+
+    def _spread_s(self) -> float:
+        """Over how long all gateways say that they have applied a configuration, which comes to all at once."""
+        target = self._applied.target
+        return max(min(SPREAD_S, self._every_s / 10), (target.gateways if target else 0) / ACKNOWLEDGED_PER_S)
 
     async def farewell(self) -> None:
         """The last word: it receives nothing any more.

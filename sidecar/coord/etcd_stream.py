@@ -274,10 +274,9 @@ class Streams:
         await asyncio.gather(*(stream.close() for stream in streams))
 
     async def _tidy(self) -> None:
-        for key, stream in [*self._streams.items()]:
-            if stream.over or stream.idle:
-                del self._streams[key]
-                await stream.close()
+        unused = [key for key, stream in self._streams.items() if stream.over or stream.idle]
+        for stream in [self._streams.pop(key) for key in unused]:  # all at once: others tidy up, too
+            await stream.close()
 
 
 def check(response: Any) -> None:

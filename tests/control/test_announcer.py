@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sidecar.control.announcer import differs
-from sidecar.control.records import CollectorRecord, ConfigState, GatewayRecord
+from sidecar.control.announcer import ACKNOWLEDGED_PER_S, SPREAD_S, differs
+from sidecar.control.records import CollectorRecord, ConfigState, GatewayRecord, TargetRecord
 from sidecar.coord.memory import MemoryStore
 from sidecar.coord.store import StoreDenied
 from sidecar.model import Health
@@ -116,3 +116,15 @@ def test_what_is_worth_telling() -> None:
     assert differs(doubting, plain)
     assert not differs(replace(plain, suspects={str(address("a")): "timed out"}), doubting), "another reason is no news"
     assert differs(gateway("g", observed={"shop": ServiceLoad(received=100), "pay": ServiceLoad(received=1)}), plain)
+
+
+@virtual
+async def test_a_large_fleet_acknowledges_bit_by_bit(tmp_path: Path) -> None:
+    """As many gateways as the target says there are do not write at once; those few that there are do."""
+    async with hall(MemoryStore(clock=clock()), tmp_path, clock()) as here:
+        (one,) = await here.join("g1")
+        announcer = one.coordinator.announcer
+        await seen(lambda: one.guidance.led and one.guidance.target, "it is in the fleet")
+        assert announcer._spread_s() == min(SPREAD_S, EVERY_S / 10)
+        announcer._applied = msgspec.structs.replace(one.guidance, target=TargetRecord(token=1, gateways=10_000))
+        assert announcer._spread_s() == 10_000 / ACKNOWLEDGED_PER_S

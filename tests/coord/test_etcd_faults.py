@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +289,25 @@ async def test_a_store_that_lost_its_disk(etcd_binary: Path) -> None:
             with pytest.raises(WentBack):
                 await failure(store, "/lost/", revision)
             assert (await store.list("/lost/")).entries == ()
+
+
+async def test_watches_come_and_go_on_one_stream(cluster: EtcdCluster) -> None:
+    """Many at once, given up at any step, while streams fail: who stays sees all, and in the end nothing is left."""
+    async with using(cluster) as store:
+        prefix = "/come-and-go/"
+        begun = await now(store, prefix)
+
+        async def briefly(number: int) -> None:
+            with suppress(TimeoutError, StoreUnavailable):
+                async with asyncio.timeout(0.002 * number), store.watch(f"{prefix}{number}", begun) as batches:
+                    await anext(batches)
+
+        async with recorded(store, prefix) as history:
+            for _ in range(3):
+                await asyncio.gather(*map(briefly, range(40)))
+                store._cluster.leave(store._cluster.members()[store._cluster._used])
+            for stream in store._streams._streams.values():
+                stream._call.cancel()
+            await asyncio.gather(*map(briefly, range(40)))
+            await history.acknowledges(20)
+        assert not store._streams._streams
