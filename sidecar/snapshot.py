@@ -178,6 +178,8 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Since the last sign of life of the store."""
     trouble: str = ""
     """What is wrong with the store."""
+    unkept: str = ""
+    """Why what is in force is not kept on disk; empty while it is."""
     namesake: str = ""
     """Address of another gateway with the same id: the fleet sees one of the two."""
     config_age_s: float = 0.0

@@ -109,9 +109,15 @@ def _bytes(message: Message) -> bytes:
 
 def _foreseen(failure: Any) -> SpangateError:
     from sidecar.admin.failure import problem_in
+    from sidecar.coord.state_file import StoreUnwritable
     from sidecar.coord.store import StoreError
 
     if failure.problems:
         return ConfigInvalid(map(problem_in, failure.problems))
-    kinds: dict[int, type[SpangateError]] = {Exit.USAGE: QuestionInvalid, Exit.REFUSED: Refused, Exit.STORE: StoreError}
+    kinds: dict[int, type[SpangateError]] = {
+        Exit.USAGE: QuestionInvalid,
+        Exit.PATH_UNWRITABLE: StoreUnwritable,
+        Exit.REFUSED: Refused,
+        Exit.STORE: StoreError,
+    }
     return kinds.get(failure.exit_code, SpangateError)(failure.message, failure.hint)

@@ -21,6 +21,7 @@ def standing(status: GatewayStatus) -> RenderableType:
     fleet = status.fleet
     now = status.foresight
     rows = [("config", _config(fleet)), ("load", _load(now)), ("forecast", _forecast(now)), ("shed", _shed(now))]
+    rows.append(("state", Text(f"nothing is kept on disk: {fleet.unkept}", "bold yellow") if fleet.unkept else Text()))
     if fleet.store != _ALONE:
         rows = [("fleet", _membership(fleet)), ("views", _views(fleet, status.region)), *rows]
     for name, told in rows:

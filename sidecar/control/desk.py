@@ -20,6 +20,7 @@ import msgspec
 from sidecar.clock import Clock, SystemClock, WallClock
 from sidecar.config.fleet_file import FleetDocument, check_succession, read_fleet
 from sidecar.config.subject import is_of_gateway
+from sidecar.control.answered import answered
 from sidecar.control.archive import Archive, read_blob
 from sidecar.control.census import Followers, following
 from sidecar.control.guidance import GLOBAL
@@ -94,7 +95,7 @@ class Desk:
 
     async def get(self, scope: str) -> InForce | None:
         """What is in force; None when nobody has ever applied one. ConfigDamaged."""
-        entry = await self._store.get(self._key(scope))
+        entry = await answered(self._store.get(self._key(scope)))
         return _read(entry, scope) if entry else None
 
     async def version(self, scope: str, version: int) -> InForce:
@@ -109,8 +110,9 @@ class Desk:
 
     async def history(self, scope: str) -> list[Blob]:
         """The versions that are kept, the latest first."""
+        now = await self.get(scope)
         versions = {blob.version: blob for blob in await self._archive.versions(scope)}
-        if now := await self.get(scope):
+        if now:
             versions[now.blob.version] = now.blob
         return [versions[number] for number in sorted(versions, reverse=True)]
 
@@ -217,6 +219,7 @@ class Desk:
         *,
         going_back: bool,
     ) -> Applied:
+        await answered(self._store.get(self._key(scope)))  # before the lock, which is waited for much longer
         async with self._lock.held(timeout_s=LOCK_TIMEOUT_S) as fence:
             entry = await self._store.get(self._key(scope))
             held = _blob(entry)

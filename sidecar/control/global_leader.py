@@ -68,6 +68,8 @@ class GlobalLeader:
         """The revision of that in the store; None while an answer is missing, and it may be there or not."""
         self._heard: dict[str, tuple[float, StatsRecord]] = {}
         """The sums of each region, and when they were last there."""
+        self._unkept = ""
+        """Why the state could not be written last."""
 
     async def lead(self, leadership: Leadership) -> None:
         """Until cancelled. StoreError when the store does not take what is written."""
@@ -167,7 +169,11 @@ class GlobalLeader:
         try:
             await self._store.put(self._keys.sampling_state, body, fence=leadership.fence)
         except StoreError as error:  # a successor will have to learn it; what is told goes on
-            self._log.warning("what the controllers know is not kept", reason=error.message)
+            if self._unkept != error.message:  # it is tried again every second or so
+                self._log.warning("what the controllers know is not kept", reason=error.message)
+            self._unkept = error.message
+        else:
+            self._unkept = ""
 
 
 def _target(solution: Solution, sums: list[StatsRecord], token: int, sequence: int) -> TargetRecord:

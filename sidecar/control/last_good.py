@@ -50,6 +50,7 @@ class Saver:
         """Why the last write failed; empty when it went well."""
         self._file, self._current, self._clock = file, current, clock
         self._wake = Wake(SAVE_S)
+        self._given_up = False
         self._kept: LastGood | None = None
         self._kept_s = 0.0
         self._turn = asyncio.Lock()
@@ -58,6 +59,10 @@ class Saver:
     def changed(self) -> None:
         """There is something new."""
         self._wake.up()
+
+    def give_up(self, reason: str) -> None:
+        """The file cannot be written, as somebody has found out and told: it is not tried."""
+        self.trouble, self._given_up = reason, True
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -72,14 +77,15 @@ class Saver:
         """Writes what has not been written yet. What goes wrong is logged: nothing depends on it now."""
         async with self._turn:
             good = self._current()
-            if good == self._kept or good == LastGood():
+            if self._given_up or good == self._kept or good == LastGood():
                 return
             self._kept_s = self._clock.monotonic_s()
             try:
                 await asyncio.to_thread(save, self._file, good)
             except LastGoodUnusable as error:
+                if self.trouble != error.message:  # it is tried again with every change
+                    self._log.error("the last good configuration is not kept", reason=error.message, hint=error.hint)
                 self.trouble = error.message
-                self._log.error("the last good configuration is not kept", reason=error.message, hint=error.hint)
             else:
                 self._kept, self.trouble = good, ""
 

@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from sidecar.clock import WallClock
+from sidecar.control.answered import answered
 from sidecar.control.archive import Archive, read_blob
 from sidecar.control.census import RegionInfo, RegionMembers, regions_of
 from sidecar.control.guidance import scope_of
@@ -41,7 +42,7 @@ class Regions:
 
     async def list(self) -> list[RegionMembers]:
         """Every region that was created, has a configuration, or has somebody in it."""
-        found = regions_of(self._keys, (await self._store.list(self._keys.regions)).entries)
+        found = regions_of(self._keys, (await answered(self._store.list(self._keys.regions))).entries)
         folder = f"{self._keys.config}regions/"
         for entry in (await self._store.list(folder)).entries:
             name = entry.key.removeprefix(folder)
@@ -53,6 +54,7 @@ class Regions:
         """Makes it known before anybody is in it. AlreadyThere."""
         key = self._keys.region_info(named(region))
         info = RegionInfo(author=author, created_unix_s=self._wall.unix_s())
+        await answered(self._store.get(key))  # before the lock, which is waited for much longer
         async with self._lock.held(timeout_s=LOCK_TIMEOUT_S) as fence:
             if await self._store.compare_and_set(key, msgspec.json.encode(info), ABSENT, fence=fence) is None:
                 raise AlreadyThere(f"region {region} has been created already")
@@ -63,6 +65,7 @@ class Regions:
         By `force` also while somebody is in it: who goes on announcing makes it known again.
         """
         name = named(region)
+        await answered(self._store.get(self._keys.region_info(name)))  # as above
         async with self._lock.held(timeout_s=LOCK_TIMEOUT_S) as fence:
             members = next((one for one in await self.list() if one.name == name), None)
             if members is None:

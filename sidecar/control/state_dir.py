@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,8 +30,47 @@ def state_dir(config: GatewayConfig, identity: str, environment: Mapping[str, st
 
 
 def admin_socket(config: GatewayConfig, identity: str, environment: Mapping[str, str]) -> Path:
-    """The Unix socket through which the fleet is changed."""
-    return Path(config.admin.socket or state_dir(config, identity, environment) / SOCKET_NAME)
+    """The Unix socket through which the fleet is changed: as configured, else in the gateway's folder.
+
+    A socket need not outlive the process: where that folder cannot be written it is in one that can, if there is any.
+    """
+    if config.admin.socket:
+        return Path(config.admin.socket)
+    folder = state_dir(config, identity, environment)
+    if unwritable(folder):
+        made = (home / identity for home in refuges(environment) if _is_ours(home, make=True))
+        folder = next((one for one in made if not unwritable(one)), folder)
+    return folder / SOCKET_NAME
+
+
+def unwritable(folder: Path) -> str:
+    """Why nothing can be kept in this folder, which is made where it is missing; empty where it can."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            return "it is read-only for this user"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
+
+
+def refuges(environment: Mapping[str, str]) -> list[Path]:
+    """Folders for this user's sockets in places that can mostly be written, with a read-only root too."""
+    runtime = Path(environment.get("XDG_RUNTIME_DIR", ""))
+    shared = [Path("/tmp"), Path("/dev/shm")]  # noqa: S108  see _is_ours
+    given = [runtime / "spangate"] if runtime.is_absolute() else []
+    return [*given, *(place / f"spangate-{os.geteuid()}" for place in shared)]
+
+
+def _is_ours(home: Path, *, make: bool = False) -> bool:
+    """Whether a folder in a place where anybody may make one is this user's, and closed to others."""
+    try:
+        if make:
+            home.mkdir(mode=0o700, exist_ok=True)
+        found = home.lstat()
+    except OSError:  # then it is of no use, whatever the reason
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
@@ -48,4 +89,5 @@ def state_home(environment: Mapping[str, str]) -> Path:
 
 def sockets(environment: Mapping[str, str]) -> list[Path]:
     """The admin sockets that gateways have left or have open in the folder of this user, by path."""
-    return sorted(state_home(environment).glob(f"*/{SOCKET_NAME}"))
+    homes = [state_home(environment), *filter(_is_ours, refuges(environment))]
+    return sorted(path for home in homes for path in home.glob(f"*/{SOCKET_NAME}"))

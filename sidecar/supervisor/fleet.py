@@ -38,6 +38,7 @@ class Fleet:
     """One gateway's part in its fleet.
 
     `own` is the gateway's configuration, which a reload may replace; `effective` that with the fleet's word over it.
+    `unkept` says why nothing can be kept in `folder`, if that is so: then nothing is tried.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Fleet:
         folder: Path,
         *,
         overlay: Overlay,
+        unkept: str = "",
         own: Callable[[], GatewayConfig],
         effective: Callable[[], GatewayConfig],
     ) -> None:
@@ -70,6 +72,8 @@ class Fleet:
             wall=self._clock,
             dice=random.Random(),
         )
+        if unkept:
+            self.coordinator.saver.give_up(unkept)
         self.desk = Desk(self.store, self.coordinator.keys, self.coordinator.session, identity=identity)
 
     async def start(self, changed: Callable[[Guidance], None]) -> Guidance:
@@ -130,6 +134,7 @@ class Fleet:
             silent_for_s=silent_for_s,
             trouble=next((mirror.reason for mirror in mirrors if mirror.reason), ""),
             namesake=part.namesake.found,
+            unkept=part.saver.trouble,
             config_age_s=silent_for_s,
             scopes={
                 scope: ScopeStatus(

@@ -18,7 +18,7 @@ from sidecar.config.overlay import Overlay
 from sidecar.config.reload import Reloaded, reloaded
 from sidecar.config.schema import GatewayConfig
 from sidecar.control.guidance import Guidance
-from sidecar.control.state_dir import admin_socket, gateway_id, state_dir
+from sidecar.control.state_dir import admin_socket, gateway_id, state_dir, unwritable
 from sidecar.errors import ConfigInvalid, Exit, NoBackend
 from sidecar.load.collector import CollectorWatch
 from sidecar.model import release
@@ -67,6 +67,13 @@ class Supervisor:
         version = release()
         identity = gateway_id(config, listen[0])
         folder = state_dir(config, identity, os.environ)
+        if reason := unwritable(folder):
+            self._log.warning(
+                "nothing is kept on disk: a restart knows neither what was applied nor the last good configuration",
+                folder=str(folder),
+                reason=reason,
+                hint="mount a volume there, or set coordination.state_dir",
+            )
         budget, on_shelf = Budget(config.limits.memory_bytes), Shelf()
         self._keepers = [
             Keeper(index, version, budget, self._listeners.of(index), on_shelf) for index in range(config.workers)
@@ -81,6 +88,7 @@ class Supervisor:
             self._senses,
             folder,
             overlay=overlay,
+            unkept=reason,
             own=lambda: self._publisher.config,
             effective=lambda: self._publisher.effective,
         )

@@ -28,6 +28,7 @@ def _row(name: str, text: str, value: Callable[[FleetStatus], float], kind: str 
 
 FLEET_TABLE: tuple[Row, ...] = (
     _row("store_connected", "1 while the store is heard.", lambda f: f.connected),
+    _row("state_kept", "1 while what is in force is kept on disk.", lambda f: not f.unkept),
     _row("watch_lag_seconds", "Time since the store last gave a sign of life.", lambda f: f.silent_for_s),
     _row(
         "config_age_seconds",

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.schema import AdminConfig, CoordinationConfig, GatewayConfig
-from sidecar.control.state_dir import admin_socket, gateway_id, sockets, state_dir, state_home
+from sidecar.control.state_dir import admin_socket, gateway_id, sockets, state_dir, state_home, unwritable
 from sidecar.coord.keys import checked
 from sidecar.errors import PathUnwritable
 from sidecar.model import Endpoint
@@ -63,3 +63,18 @@ def test_sockets_are_found_by_path(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.touch()
     assert sockets(environment) == sorted(paths)
+
+
+def test_a_socket_goes_where_it_can(tmp_path: Path) -> None:
+    """Into a folder of this user that is closed to others; nobody is led to one that is not."""
+    config = GatewayConfig(coordination=CoordinationConfig(state_dir="/sys/spangate"))
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    found = admin_socket(config, "gw-1", environment)
+    assert found == tmp_path / "spangate" / "gw-1" / "spangate.sock"
+    found.touch()
+    assert found in sockets(environment)
+    (tmp_path / "spangate").chmod(0o755)
+    assert found not in sockets(environment)
+    assert not admin_socket(config, "gw-1", environment).is_relative_to(tmp_path)
+    assert unwritable(Path("/sys/spangate"))
+    assert not unwritable(tmp_path / "new" / "folder")

@@ -81,6 +81,10 @@ def test_all_of_it_is_gone_for_a_while(cluster: EtcdCluster, pair: Stage, spans:
             until(lambda: away(pair), "it is told that the store is away")
             until(lambda: not any(gateway.fleet.led for gateway in pair.gateways), "and that nobody leads")
             received = account.so_far()[0]
+            for said in (pair.gateways[0].apply(rate(0.7)), pair.gateways[1].command("config", "get")):
+                assert (said.code, said.out) == (Exit.STORE, "")
+                assert "the store is away: " in said.err
+                assert "nothing has been changed" in said.err
             until(lambda: account.so_far()[0] > received + spans, "spans flow on", limit_s=LIMIT_S + spans / 500)
             for gateway in pair.gateways:
                 assert gateway.status().sampling_rate == 0.5
