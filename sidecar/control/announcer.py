@@ -15,7 +15,6 @@ from sidecar.control.senses import Senses
 from sidecar.coord.keys import Keys
 from sidecar.coord.session import Session
 from sidecar.coord.store import StoreError
-from sidecar.snapshot import Load
 from sidecar.telemetry import log
 
 JITTER = 0.2
@@ -74,16 +73,6 @@ class Announcer:
         """Over how long all gateways say that they have applied a configuration, which comes to all at once."""
         target = self._applied.target
         return max(min(SPREAD_S, self._every_s / 10), (target.gateways if target else 0) / ACKNOWLEDGED_PER_S)
-
-    async def farewell(self) -> None:
-        """The last word: it receives nothing any more.
-
-        Where many vanish at once, a region's leader goes by the last word of each for a while, since leases may have
-        expired of gateways that are well. Of those that have taken leave that does no harm.
-        """
-        if self._gateway is not None and self._session.valid():
-            idle = msgspec.structs.replace(self._gateway, load=Load(), received=0.0, kept=0.0, observed={})
-            await self._put(f"{self._keys.gateways(self._who.region)}{self._who.id}", fitting(idle))
 
     async def _announce(self) -> None:
         record = self._record()

@@ -33,6 +33,7 @@ from sidecar.coord.backoff import Backoff
 from sidecar.coord.election import Election, Leadership
 from sidecar.coord.keys import Keys
 from sidecar.coord.mirror import Mirror, MirrorState
+from sidecar.coord.pulse import Pulse
 from sidecar.coord.replica import Change
 from sidecar.coord.session import Session
 from sidecar.coord.store import Store
@@ -41,7 +42,7 @@ from sidecar.telemetry import log
 LOOK_S = 0.5
 """How often it is asked whether the store is there at all."""
 LEAVE_S = 1.0
-"""How long a store may keep a gateway that wants to end: once to resign, once to deregister."""
+"""How long a store may keep a gateway that wants to end: to say good-bye, to resign, to deregister; each."""
 
 
 class Coordinator:
@@ -68,7 +69,7 @@ class Coordinator:
     ) -> None:
         self.guidance = Guidance()
         self.keys = Keys(config.prefix)
-        self._store, self._who = store, who
+        self._store, self._who, self._senses = store, who, senses
         self._clock, self._dice = clock, dice
         self._state_file = state_dir / "last-good.json"
         self.saver = last_good.Saver(self._state_file, self._last_good, clock=clock)
@@ -85,6 +86,7 @@ class Coordinator:
         self.config_mirror.subscribe(self._take_config)
         self.target_mirror.subscribe(self._take_target)
         self._target: TargetRecord | None = None
+        self._moved = Pulse()
         self._led = False
         regional = RegionLeader(
             store,
@@ -147,7 +149,7 @@ class Coordinator:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._in_time(self.announcer.farewell())
+        await self._in_time(self._say_goodbye())
         await self._in_time(self.region_office.stop())
         await self._in_time(self.session.close())
 
@@ -165,7 +167,22 @@ class Coordinator:
             async with asyncio.timeout(LEAVE_S):
                 await farewell
         except TimeoutError:
-            self._log.warning("the fleet could not be told: the lease has to expire", after_s=LEAVE_S)
+            self._log.warning("a farewell took too long: what was not told has to expire", after_s=LEAVE_S)
+
+    async def _say_goodbye(self) -> None:
+        """Returns when the view of its region has no place for its collector any more.
+
+        The leader of the region itself does not go before it has written that: a successor would wait for a ttl.
+        """
+        beside = self._senses.collector()
+        if not await self.session.farewell() or beside is None:
+            return
+        while True:
+            view = self.views[self._who.region]
+            others = {one.id for one in view.members} - {beside.service.id} if view else set()
+            if not view or not others or len(others) == len(view.members):
+                return
+            await self._moved.wait()
 
     # ---- what is heard
 
@@ -212,6 +229,7 @@ class Coordinator:
             views=self.views.all,
         )
         self.saver.changed()
+        self._moved.send()
         for changed in self._watchers:
             changed(self.guidance)
 

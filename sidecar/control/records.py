@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from sidecar.coord.session import FAREWELL
 from sidecar.coord.store import KeyValue
 from sidecar.model import Endpoint, Health, RegionHealth
 from sidecar.sampling.plan import ServiceLoad, ServiceRate
@@ -26,8 +27,9 @@ def read(kind: type[R], entry: KeyValue) -> R | None:
 
 
 def read_all(kind: type[R], entries: Iterable[KeyValue]) -> list[R]:
-    """The records in entries, less those that do not read."""
-    return [record for entry in entries if (record := read(kind, entry)) is not None]
+    """The records in entries, less those that do not read, and of those who have said good-bye."""
+    there = (entry for entry in entries if entry.value != FAREWELL)
+    return [record for entry in there if (record := read(kind, entry)) is not None]
 
 
 NO_MEANING = msgspec.Raw(b"")

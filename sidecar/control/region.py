@@ -17,7 +17,6 @@ from sidecar.control.records import (
     ViewRecord,
 )
 from sidecar.coord.store import VALUE_LIMIT_BYTES
-from sidecar.coord.survivors import SHARE
 from sidecar.load.health import region_health
 from sidecar.model import Endpoint, Health, RoutingStrategy
 from sidecar.routing.intelligent import Observed as SeenMember
@@ -56,16 +55,10 @@ def distinct(collectors: Iterable[CollectorRecord]) -> tuple[list[CollectorRecor
 
 
 def awaited(former: ViewRecord | None, here: Iterable[CollectorRecord]) -> list[CollectorRecord]:
-    """Members of the former view that are not registered, when they are too many to have left.
-
-    A store that comes back after an outage may have let all leases expire, the former leader's among them: members
-    who live register again within seconds.
-    """
+    """Members of the former view that are not registered: with the former leader's lease theirs may have expired."""
     members = former.members if former else ()
     registered = {one.service.id for one in here} | {one.service.address for one in here}
     absent = [one for one in members if not {one.id, one.address} & registered]
-    if len(absent) <= max(1, SHARE * len(members)) and len(absent) < len(members):
-        return []
     region = former.region if former else ""
     return [
         CollectorRecord(

@@ -26,7 +26,7 @@ from sidecar.coord.keys import Keys
 from sidecar.coord.mirror import Mirror
 from sidecar.coord.session import Session
 from sidecar.coord.store import ABSENT, Store, StoreUnavailable
-from sidecar.coord.survivors import GRACE_S
+from sidecar.coord.survivors import GRACE_S, is_storm
 from sidecar.telemetry import log
 
 LOOK_S = 1.0
@@ -104,9 +104,13 @@ class RegionLeader:
         members = former.members if former else ()
         self._weights = {one.id: one.weight / weights[one.id] for one in members if weights.get(one.id)}
         self._awaited = region.awaited(former, here)
-        self._patient_until_s = self._clock.monotonic_s() + GRACE_S
+        # Who lives registers again within a ttl. After an outage, which many missing tell of, it may take longer.
+        patience_s = GRACE_S if is_storm(len(self._awaited), len(members)) else self._session.ttl_s
+        self._patient_until_s = self._clock.monotonic_s() + patience_s
         if self._awaited:
-            self._log.warning("many members of the view are not registered", missed=len(self._awaited), grace_s=GRACE_S)
+            self._log.warning(
+                "members of the view are not registered", missed=len(self._awaited), patience_s=patience_s
+            )
 
     async def _serve(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import msgspec
 
@@ -15,6 +16,7 @@ from sidecar.control.records import CollectorRecord
 from sidecar.control.refusal import AlreadyThere, NotThere, RegionInUse
 from sidecar.coord.keys import Keys, checked
 from sidecar.coord.lock import Lock
+from sidecar.coord.session import FAREWELL
 from sidecar.coord.store import ABSENT, Lease, LeaseGone, Store
 from sidecar.errors import QuestionInvalid, Refused
 
@@ -105,7 +107,10 @@ class Regions:
         entry = await self._store.get(self._collector(region, collector))
         if entry is None or entry.lease != lease_id:
             raise NotThere(f"{collector} is not registered in {region} under this lease")
-        await self._store.revoke(Lease(lease_id, 0.0))
+        lease = Lease(lease_id, 0.0)
+        with suppress(LeaseGone):  # it has just expired
+            await self._store.compare_and_set(entry.key, FAREWELL, entry.modified, lease=lease)
+        await self._store.revoke(lease)
 
     async def _renew(self, key: str, record: CollectorRecord, lease: Lease) -> Registration | None:
         """None when the lease has gone. A record that says nothing new is not written again."""

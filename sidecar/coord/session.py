@@ -30,6 +30,8 @@ from sidecar.telemetry import log
 
 BEATS = 3
 """Keepalives in a ttl: two may be lost."""
+FAREWELL = b""
+"""What a key has before its holder ends the lease: it goes because it is meant to."""
 
 
 class _Record:
@@ -72,6 +74,26 @@ class Session:
     def start(self) -> None:
         """Begins; only once."""
         self._background.start(self._run())
+
+    async def farewell(self) -> bool:
+        """Says of every key that it will not be missed, and puts none any more; whether the store knows. Then `close`.
+
+        A key that somebody else has put since is his.
+        """
+        lease = self.lease
+        if lease is None:
+            return False
+        try:
+            async with self._writing:
+                keys, self._records = tuple(self._records), {}
+                for key in keys:
+                    entry = await self._store.get(key)
+                    if entry is not None and entry.lease == lease.id:
+                        await self._store.compare_and_set(key, FAREWELL, entry.modified, lease=lease)
+        except StoreError as error:
+            self._log.warning("the store does not take a farewell", reason=error.message)
+            return False
+        return True
 
     async def close(self) -> None:
         """Ends the lease, and with it all keys."""

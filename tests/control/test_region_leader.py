@@ -137,10 +137,55 @@ async def test_one_that_leaves_takes_only_its_own_place(tmp_path: Path) -> None:
     async with hall(MemoryStore(clock=clock()), tmp_path, clock()) as here:
         members = await here.join("g1", "g2", "g3", "g4")
         before = await whole(here, *members)
-        await members[0].leave()  # the leader at that
+        await members[0].leave()  # the leader at that: its last word is a view without its collector
         after = await whole(here, *members[1:])
-        assert after.epoch == before.epoch + 1
-        assert after.token > before.token
+        assert (after.epoch, after.token) == (before.epoch + 1, before.token)
+        await seen(lambda: any(len(one.leads) == 2 for one in members[1:]), "another leads both")
+        await asyncio.sleep(2 * TTL_S)
+        assert (await whole(here, *members[1:])).epoch == after.epoch
+
+
+@virtual
+async def test_a_rolling_upgrade_is_believed_each_time(tmp_path: Path) -> None:
+    """All leave and come back within seconds of one another, the leader among them."""
+    async with hall(MemoryStore(clock=clock()), tmp_path, clock()) as here:
+        members = await here.join("g1", "g2", "g3", "g4")
+        view = await whole(here, *members)
+        for name in ("g1", "g2", "g3", "g4"):
+            await members.pop(0).leave()
+            less = await whole(here, *members)
+            members += await here.join(name)
+            more = await whole(here, *members)
+            assert (less.epoch, more.epoch) == (view.epoch + 1, view.epoch + 2)
+            view = more
+
+
+@virtual
+async def test_all_but_one_leave_at_once(tmp_path: Path) -> None:
+    async with hall(MemoryStore(clock=clock()), tmp_path, clock()) as here:
+        members = await here.join("g1", "g2", "g3", "g4", "g5")
+        await whole(here, *members)
+        await asyncio.gather(*(member.leave() for member in members[:4]))
+        began_s = clock().time()
+        await whole(here, members[4])
+        assert clock().time() - began_s < TTL_S
+
+
+@virtual
+async def test_a_new_leader_waits_for_a_single_one_that_is_not_there_yet(tmp_path: Path) -> None:
+    """The former leader's lease has expired, and it lives."""
+    async with hall(MemoryStore(clock=clock()), tmp_path, clock()) as here:
+        one, two, three = await here.join("g1", "g2", "g3")
+        before = await whole(here, one, two, three)
+        lease = one.coordinator.session.lease
+        assert lease is not None
+        await here.shared.revoke(lease)
+        await seen(lambda: len(two.leads) == 2, "another leads")
+        await seen(one.coordinator.session.valid, "it registers anew")
+        await asyncio.sleep(2 * TTL_S)
+        assert (await whole(here, one, two, three)).epoch == before.epoch
+        await two.crash()  # this one does not come back
+        await seen(lambda: ids(one.guidance.views["eu"]) == {"c-g1", "c-g3"}, "it is given up", 3 * TTL_S)
 
 
 @virtual

@@ -2,6 +2,8 @@ import msgspec
 import pytest
 
 from sidecar.control.refusal import AlreadyThere, NotThere, RegionInUse
+from sidecar.coord.session import FAREWELL
+from sidecar.coord.store import Kind
 from sidecar.errors import QuestionInvalid, Refused
 from tests.control.fleet_store import KEYS, LOCAL, announce, collector, desk
 
@@ -96,6 +98,19 @@ async def test_whoever_registers_last_has_the_id() -> None:
             await one.regions.deregister("eu", "c", first.lease.id)
         await one.regions.deregister("eu", "c", second.lease.id)
         assert await one.regions.list() == []
+
+
+async def test_who_deregisters_says_so() -> None:
+    """A leader that watches need not take it for a loss."""
+    async with desk() as (one, store):
+        first = await one.regions.register(collector("c"), 15)
+        key = f"{KEYS.collectors('eu')}c"
+        entry = await store.get(key)
+        assert entry
+        async with store.watch(key, entry.modified) as batches:
+            await one.regions.deregister("eu", "c", first.lease.id)
+            events = [event for _ in range(2) for event in (await anext(batches)).events]
+        assert [(event.kind, event.entry.value) for event in events] == [(Kind.PUT, FAREWELL), (Kind.DELETE, b"")]
 
 
 @pytest.mark.parametrize("ttl_s", [0, -1, 1e9, float("nan")])

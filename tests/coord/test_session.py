@@ -4,7 +4,7 @@ import random
 import pytest
 
 from sidecar.coord.memory import MemoryStore
-from sidecar.coord.session import Session
+from sidecar.coord.session import FAREWELL, Session
 from sidecar.coord.store import VALUE_LIMIT_BYTES, Fence, Lease, StoreDenied, StoreFull
 from tests.coord.flaky import FlakyStore
 from tests.coord.virtual_time import clock, virtual
@@ -46,6 +46,36 @@ async def test_keys_live_as_long_as_the_session() -> None:
     await session.close()
     assert await content(store) == {}
     assert not session.valid()
+
+
+@virtual
+async def test_a_farewell_goes_before_the_end_of_the_lease() -> None:
+    store = flaky()
+    session = session_of(store)
+    session.start()
+    await session.ready()
+    for key in ("a", "b", "c"):
+        await session.put(key, b"here")
+    await store.put("b", b"of somebody else")
+    await store.delete("c")
+    assert await session.farewell()
+    await asyncio.sleep(TTL_S)
+    assert await content(store) == {"a": FAREWELL, "b": b"of somebody else"}
+    await session.close()
+    assert await content(store) == {"b": b"of somebody else"}
+    assert not await session.farewell()
+
+
+@virtual
+async def test_a_farewell_that_nobody_hears() -> None:
+    store = flaky()
+    session = session_of(store)
+    session.start()
+    await session.ready()
+    await session.put("a", b"here")
+    store.cut()
+    assert not await session.farewell()
+    await session.close()
 
 
 @virtual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -80,3 +81,20 @@ def test_one_that_was_frozen_writes_nothing_when_it_wakes(trio: Stage) -> None:
         until(trio.whole, "all are there again")
     assert load.failed == 0
     assert account.forwarded + account.sampled_out == load.sent
+
+
+def test_a_rolling_upgrade_is_believed_each_time(trio: Stage) -> None:
+    """All say good-bye and come back within seconds, the leader among them: a storm would hold them for a minute."""
+
+    def sees(gateways: list[FleetGateway], members: int) -> bool:
+        return all(gateway.sees(members) for gateway in gateways)
+
+    for leaver in trio.gateways:
+        others = [gateway for gateway in trio.gateways if gateway is not leaver]
+        with trio.load(*others, rate=20) as load:
+            leaver.begin_to_stop()
+            until(partial(sees, others, 2), "its place is given to the others")
+            leaver.stop()
+            leaver.start()
+            until(trio.whole, "it is back")
+        assert load.failed == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from unittest.mock import ANY
 
 import pytest
@@ -54,6 +55,16 @@ def test_a_region_comes_and_goes_with_those_in_it(fleet: Stage) -> None:
         ), "deregistered before it drained"
     assert watcher.command("region", "delete", "north").code == Exit.OK
     assert region_of(watcher, "north") is None
+
+
+def test_registrars_that_end_are_believed_however_many(fleet: Stage) -> None:
+    """Three of five at once would be a storm, and held for a minute, if they had vanished."""
+    gateway = fleet.gateways[0]
+    with ExitStack() as stack:
+        for name in ("one", "two", "three"):
+            stack.enter_context(registered(gateway, stack.enter_context(Sink()), "east", name))
+        until(lambda: gateway.sees(5), "all are in the view")
+    until(lambda: gateway.sees(2), "all have left it")
 
 
 def test_regions_by_hand(fleet: Stage) -> None:

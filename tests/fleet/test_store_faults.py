@@ -203,4 +203,4 @@ def test_it_loses_its_disk(cluster: EtcdCluster, pair: Stage) -> None:
             change(pair, rate(1.0))
         assert load.failed == 0
     assert account.received == load.sent
-    # A trace that was under way may be split: the fleet meets anew, and nobody announces that.
+    assert account.split == set()
