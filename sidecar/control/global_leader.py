@@ -138,7 +138,7 @@ class GlobalLeader:
             raise FenceLost("a later leader has written the sampling target already")
         self._modified = entry.modified if entry else ABSENT
         base = former or TargetRecord(token=leadership.token)
-        await self._write(msgspec.structs.replace(base, token=leadership.token, sequence=0), leadership)
+        await self._write(msgspec.structs.replace(base, token=leadership.token, sequence=0, led=False), leadership)
 
     async def _in_force(self, leadership: Leadership) -> TargetRecord:
         """The target as this leader wrote it last, looked up where the answer got lost."""

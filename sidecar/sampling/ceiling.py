@@ -22,7 +22,7 @@ from sidecar.sampling.shed import kept_by_class, within
 def ceiling(fleet: GlobalConfig, plan: SamplingPlan, observed: Observed, *, share: float) -> Shed:
     """What this gateway sheds on top of its plan.
 
-    observed: what it receives itself. share: its part of what the fleet received at the last target (`share_of`); it
+    observed: what it receives itself. share: its part of what the fleet received while it was surely led (`Share`); it
     stays as it was then, or whoever grows would take from the others. `max_qps` and a budget (spread evenly) are hard.
     The target of `adaptive` gives way to what that could not lower either: pinned rates, and its lower bound.
     """

@@ -24,7 +24,8 @@ from sidecar.routing.members import StaticMembers
 from sidecar.routing.view import View
 from sidecar.sampling.ceiling import ceiling
 from sidecar.sampling.limit import share_of
-from sidecar.sampling.plan import Shed
+from sidecar.sampling.plan import Observed, Shed
+from sidecar.sampling.share import Share
 from sidecar.sampling.shed import both
 from sidecar.supervisor.gateway import RunningGateway
 from sidecar.supervisor.keeper import Keeper, Shelf
@@ -35,6 +36,8 @@ from sidecar.telemetry import log
 LEADERLESS_S = 3.0
 """How long nobody may lead before each gateway keeps to its own share: an election takes a moment."""
 WORTH_RATIO = 0.02
+MEET_S = 8.0
+"""How long the next leader may take to hear of all: they register anew within a third of a ttl."""
 IDLE_SHARE = 0.1
 """Of an equal share, what a gateway has at least: its first spans come before it has been told of them."""
 SHARE_RATIO = 0.03
@@ -76,7 +79,8 @@ class Publisher:
         self._wanted = 0
         self._view = View(0, ())
         self._waiting: Guidance | None = None
-        self._leaderless_s = 0.0
+        self._led_s = self._known_again_s = 0.0
+        self._sure = Share(config.coordination.lease_ttl_s)
         self._turn = asyncio.Lock()
         self._log = log.logger("supervisor")
 
@@ -167,13 +171,14 @@ class Publisher:
         """
         guidance, shed = self.guidance, senses.shed
         target, observed = guidance.target, senses.observed()
-        if target is None or guidance.led:
-            self._leaderless_s = now_s
-            received = sum(load.received for load in observed.values())
-            share = _share(received, target) if target else 1.0
+        if target is None or (guidance.led and now_s >= self._known_again_s):
+            self._led_s = now_s
+            share = self._live_share(observed, now_s)
         else:
-            share = self.share  # of the last target: who grows would take from the others
-            if self.policy is not None and now_s - self._leaderless_s >= LEADERLESS_S:
+            share = self._sure.without_leader(target.gateways, now_s)  # who grows would take from the others
+            if self.policy is not None and now_s - self._led_s >= LEADERLESS_S:
+                if not guidance.led:
+                    self._known_again_s = now_s + MEET_S
                 top = ceiling(guidance.config.everywhere, self.policy.sampling, observed, share=share)
                 shed = both(shed, top)
         changed = any(
@@ -185,6 +190,14 @@ class Publisher:
         if off(share, self.share, SHARE_RATIO):
             self.share, changed = share, changed or limited
         return changed
+
+    def _live_share(self, observed: Observed, now_s: float) -> float:
+        """Its part of what the fleet receives, remembered for a time without a leader."""
+        if self.guidance.target is None:
+            return 1.0
+        share = _share(sum(load.received for load in observed.values()), self.guidance.target)
+        self._sure.led(share, now_s)
+        return share
 
     def reweigh(self) -> bool:
         """`intelligent` without a registry: weights follow what the workers see. Whether any leaves its dead band."""

@@ -30,7 +30,7 @@ class Gauge:
         now = (time.monotonic(), sum(gateway.ledger().forwarded for gateway in self._fleet.gateways))
         self._looks.append(now)
         middle, start = self._back(WINDOW_S), self._back(2 * WINDOW_S)
-        if middle is None or start is None:
+        if middle is None or start is None or start is middle:  # the last one: nobody has looked in between
             return []
         return [(late[1] - early[1]) / (late[0] - early[0]) for early, late in ((start, middle), (middle, now))]
 
