@@ -225,8 +225,9 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
     """The same of "it stays as it is"."""
     degradation_level: float = 0.0
     """0: nothing is shed; 1: all that may be."""
-    shed: Mapping[str, float] = {}
-    """Share that is left, by class, where it is below 1."""
+    shed: Mapping[str, Mapping[str, float]] = {}
+    """Share that is left, by cause and class, where it is below 1. `degradation`: the gateway is overloaded; `ceiling`:
+    nobody leads the fleet, and it keeps to its own share of the limits. Where both shed, their product is left."""
 
 
 class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,11 +106,16 @@ def _forecast(now: Foresight) -> Text:
 
 
 def _shed(now: Foresight) -> Text:
-    """What is kept less of, while it is overloaded."""
-    if not now.degradation_level:
-        return Text()
-    left = "  ".join(f"{name} {share:.1%} left" for name, share in now.shed.items() if share < 1)
-    return Text(f"level {now.degradation_level:.2f}  {left}".rstrip(), "yellow")
+    """What is kept less of, a line for each cause."""
+    why = {
+        "degradation": f"overload, level {now.degradation_level:.2f}",
+        "ceiling": "nobody leads, its own share",
+    }
+    lines = []
+    for cause, classes in now.shed.items():
+        left = "  ".join(f"{name} {share:.1%}" for name, share in classes.items())
+        lines.append(Text(f"{why.get(cause, cause)}  left: {left}", "yellow"))
+    return Text("\n").join(lines)
 
 
 def _spaced(parts: list[str | tuple[str, str]] | list[str]) -> Text:

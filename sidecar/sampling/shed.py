@@ -56,6 +56,11 @@ def within(kept: Sequence[float], most: float, floor: float) -> Shed:
     return _shed([share * alike for share in _left(level, floor)])
 
 
+def left_below_all(shed: Shed) -> dict[str, float]:
+    """The classes that give something, and what is left of each."""
+    return {name: left for name in ORDER if (left := getattr(shed, name)) < 1}
+
+
 def both(one: Shed, other: Shed) -> Shed:
     """One on top of the other."""
     return _shed([getattr(one, name) * getattr(other, name) for name in ORDER])

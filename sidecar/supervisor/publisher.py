@@ -66,6 +66,9 @@ class Publisher:
         self.sources = sources
         self.guidance = Guidance()
         self.shed = Shed()
+        """What is shed, whatever the cause."""
+        self.ceiling = Shed()
+        """What of that is for want of a leader."""
         self.share = 1.0
         self.policy: Policy | None = None
         self.settled: Settled | None = None
@@ -169,7 +172,7 @@ class Publisher:
 
         Whether that is worth a policy: shares change with every second, and most of it means nothing.
         """
-        guidance, shed = self.guidance, senses.shed
+        guidance, top = self.guidance, Shed()
         target, observed = guidance.target, senses.observed()
         if target is None or (guidance.led and now_s >= self._known_again_s):
             self._led_s = now_s
@@ -180,7 +183,7 @@ class Publisher:
                 if not guidance.led:
                     self._known_again_s = now_s + MEET_S
                 top = ceiling(guidance.config.everywhere, self.policy.sampling, observed, share=share)
-                shed = both(shed, top)
+        self.ceiling, shed = top, both(senses.shed, top)
         changed = any(
             off(getattr(shed, name), getattr(self.shed, name), WORTH_RATIO) for name in shed.__struct_fields__
         )

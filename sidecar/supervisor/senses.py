@@ -14,7 +14,7 @@ from sidecar.load.meter import HORIZON_S, Meter, Reading
 from sidecar.load.probe import Probe
 from sidecar.sampling.degradation import Degradation
 from sidecar.sampling.plan import Observed, SamplingPlan, Shed
-from sidecar.sampling.shed import kept_by_class
+from sidecar.sampling.shed import kept_by_class, left_below_all
 from sidecar.snapshot import BackendStatus, Foresight, Load
 from sidecar.supervisor.gateway import RunningGateway
 from sidecar.supervisor.observed import ServiceRates
@@ -78,8 +78,8 @@ class GatewaySenses:
         kept = kept_by_class(plan, self.observed())
         self.shed = self._degradation.step(self._meter.pressure, load.forecast, load.confidence, now_s, kept)
 
-    def foresight(self) -> Foresight:
-        """For people."""
+    def foresight(self, ceiling: Shed) -> Foresight:
+        """For people. `ceiling`: what is shed beside degradation, since nobody leads."""
         load, score = self._meter.load(), self._meter.score
         return Foresight(
             load=load,
@@ -90,7 +90,11 @@ class GatewaySenses:
             error=score.error,
             naive_error=score.naive_error,
             degradation_level=self._degradation.level,
-            shed={name: left for name in ("low", "normal", "high", "errors") if (left := getattr(self.shed, name)) < 1},
+            shed={
+                cause: left
+                for cause, shed in (("degradation", self.shed), ("ceiling", ceiling))
+                if (left := left_below_all(shed))
+            },
         )
 
     # ---- control.Senses

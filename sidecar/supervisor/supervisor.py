@@ -101,7 +101,7 @@ class Supervisor:
             overlay=overlay,
             applied=self._fleet.coordinator.applied,
         )
-        self.gateway.join(self._fleet.status, self._senses.foresight)
+        self.gateway.join(self._fleet.status, lambda: self._senses.foresight(self._publisher.ceiling))
         self._admin = AdminServer(self.gateway, self._fleet, config.admin.listen)
         self._service = AdminService(
             self._fleet.desk, admin_socket(config, identity, os.environ), remote=remote_of(config.admin.grpc)

@@ -22,6 +22,16 @@ def _offices(view: View) -> Values:
     return (((scope,), float(scope in view.status.fleet.leads)) for scope in scopes)
 
 
+def _left(view: View) -> Values:
+    """After each cause of shedding, of every class: 1 where nothing is shed."""
+    shed = view.status.foresight.shed
+    return (
+        ((cause, name), shed.get(cause, {}).get(name, 1.0))
+        for cause in ("degradation", "ceiling")
+        for name in ("low", "normal", "high", "errors")
+    )
+
+
 def _row(name: str, text: str, value: Callable[[FleetStatus], float], kind: str = "gauge") -> Row:
     return Row(f"spangate_{name}", kind, text, (), _of_fleet(value))
 
@@ -111,8 +121,8 @@ FLEET_TABLE: tuple[Row, ...] = (
     Row(
         "spangate_shed_left",
         "gauge",
-        "Share of a class that is left after shedding.",
-        ("class",),
-        lambda v: (((name,), v.status.foresight.shed.get(name, 1.0)) for name in ("low", "normal", "high", "errors")),
+        "Share of a class that is left after shedding; degradation: overload, ceiling: nobody leads the fleet.",
+        ("cause", "class"),
+        _left,
     ),
 )

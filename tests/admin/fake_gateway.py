@@ -54,7 +54,7 @@ STATUS = GatewayStatus(
         fallbacks=("us-1",),
         leads=("regions/eu-1",),
     ),
-    foresight=Foresight(utilization=0.5, shed={"low": 0.25}),
+    foresight=Foresight(utilization=0.5, shed={"ceiling": {"low": 0.25}}),
     sampling_rate=0.5,
     memory_bytes=3 << 20,
     memory_limit_bytes=512 << 20,

@@ -102,8 +102,12 @@ def test_a_refusal_is_told_with_all_reasons() -> None:
 
 
 def test_shedding_is_told() -> None:
-    now = msgspec.structs.replace(BUSY, degradation_level=0.5, shed={"low": 0.01, "normal": 0.2, "high": 1.0})
-    assert within(now)[-1] == "shed      level 0.50  low 1.0% left  normal 20.0% left"
+    shed = {"degradation": {"low": 0.01, "normal": 0.2}, "ceiling": {"low": 0.0, "normal": 0.5}}
+    now = msgspec.structs.replace(BUSY, degradation_level=0.5, shed=shed)
+    assert within(now)[-2:] == [
+        "shed      overload, level 0.50  left: low 1.0%  normal 20.0%",
+        "          nobody leads, its own share  left: low 0.0%  normal 50.0%",
+    ]
 
 
 def test_a_forecast_that_has_not_been_measured_yet() -> None:

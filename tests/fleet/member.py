@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, Popen
@@ -53,6 +53,7 @@ class FleetGateway(Gateway):
         *,
         collector: int | None = None,
         settings: Settings | None = None,
+        environment: Mapping[str, str] | None = None,
         alone: bool = False,
     ) -> None:
         home.mkdir(exist_ok=True)
@@ -72,7 +73,8 @@ class FleetGateway(Gateway):
         }
         if collector is not None:
             own |= {"collector.endpoint": f"127.0.0.1:{collector}", "collector.id": f"{identity}-collector"}
-        super().__init__([], settings=own | dict(QUICK) | dict(settings or {}), ready=not alone)
+        together = own | dict(QUICK) | dict(settings or {})
+        super().__init__([], settings=together, environment=environment, ready=not alone)
 
     # ---- what it says of the fleet
 

@@ -7,17 +7,21 @@ import secrets
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from sidecar.control.records import Blob
+from sidecar.errors import Exit
 from sidecar.model import Signal
 from sidecar.snapshot import LedgerRow
 from tests.coord.cluster import EtcdCluster
+from tests.fleet.form import SHORT, Form
 from tests.fleet.member import AFFINITY_S, FleetGateway
 from tests.harness.gateway import Settings
 from tests.harness.load import Generator
@@ -25,6 +29,8 @@ from tests.harness.patience import until
 from tests.harness.sink import Sink
 
 EMPTY = "global: {}\n"
+REQUESTS_PER_S, SPANS = 40, 10
+"""Of the load on each gateway, unless a test wants another one."""
 MARGIN_S = 0.2
 """From the view that the store has to the last worker that goes by it."""
 
@@ -32,8 +38,9 @@ MARGIN_S = 0.2
 class Stage:
     """The fleet, and its sinks that stand for collectors. `home` keeps what gateways leave behind."""
 
-    def __init__(self, etcd: EtcdCluster, home: Path) -> None:
+    def __init__(self, etcd: EtcdCluster, home: Path, form: Form = SHORT) -> None:
         self.etcd = etcd
+        self.form = form
         self.prefix = f"/fleet-{secrets.token_hex(4)}"
         self.home = home
         self.gateways: list[FleetGateway] = []
@@ -61,7 +68,30 @@ class Stage:
         assert said.code == 0, said
         until(self.even, "every worker goes by it")
 
-    def steady(self) -> None:
+    def until(self, holds: Callable[[], object], what: str) -> None:
+        """Waits for what must come true, as long as the form of the test allows."""
+        until(holds, what, self.form.limit_s)
+
+    def change(self, text: str) -> None:
+        """Applies a configuration, as often as it takes, and waits until all go by it: no change is missed."""
+        self.until(lambda: self.gateways[0].apply(text, "--wait", "0s").code == Exit.OK, "the store takes it")
+        self.until(lambda: self.follows() and self.even(), "all follow")
+
+    def follows(self) -> bool:
+        """Whether every gateway goes by what the store has now."""
+        revision, value = self.entry("config/global")
+        version = msgspec.json.decode(value, type=Blob).version
+        scopes = [gateway.fleet.scopes["global"] for gateway in self.gateways]
+        return all((scope.applied_version, scope.applied_revision) == (version, revision) for scope in scopes)
+
+    def meanwhile(self, fault_s: float, account: Account, *gateways: FleetGateway) -> None:
+        """Lets the load of these, or of all, go on for as long as a fault lasts: what stops that is found."""
+        who = gateways or self.gateways
+        wanted = account.so_far_of(*who) + len(who) * REQUESTS_PER_S * SPANS * fault_s * self.form.factor
+        limit_s = self.form.limit_s + 2 * fault_s * self.form.factor
+        until(lambda: account.so_far_of(*who) > wanted, "spans flow on", limit_s)
+
+    def steady(self, affinity_s: float = AFFINITY_S) -> None:
         """Waits until the views have not changed for longer than a trace stays with its former owner."""
         told: list[object] = []
         since_s = time.monotonic()
@@ -71,7 +101,7 @@ class Stage:
             now = [(gateway.identity, gateway.fleet.view_epochs) for gateway in self.gateways]
             if now != told:
                 told, since_s = [*now], time.monotonic()
-            return time.monotonic() - since_s > AFFINITY_S + MARGIN_S
+            return time.monotonic() - since_s > affinity_s + MARGIN_S
 
         until(unchanged, "the views stay as they are")
 
@@ -93,13 +123,15 @@ class Stage:
         return all(gateway.heard() for gateway in self.gateways)
 
     @contextmanager
-    def load(self, *gateways: FleetGateway, rate: int = 40, spans: int = 10, **options: object) -> Iterator[Load]:
+    def load(
+        self, *gateways: FleetGateway, rate: int = REQUESTS_PER_S, spans: int = SPANS, **options: object
+    ) -> Iterator[Load]:
         """`rate` requests a second to each of these, or to all, until the end of the `with`."""
         with ExitStack() as stack:
             generators = [
                 stack.enter_context(
                     Generator(
-                        gateway.port, spans=spans, seed=seed(), conns=1, streams=4, rate=rate, seconds=3600, **options
+                        gateway.port, spans=spans, seed=seed(), conns=1, streams=4, rate=rate, seconds=7200, **options
                     )
                 )
                 for gateway in gateways or self.gateways
@@ -214,27 +246,32 @@ def ids(bodies: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 @contextmanager
 def staged(
-    etcd: EtcdCluster, regions: Sequence[str], each: int, *, settings: Settings | None = None
+    etcd: EtcdCluster,
+    regions: Sequence[str],
+    each: int,
+    *,
+    settings: Settings | None = None,
+    form: Form = SHORT,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stage]:
     """`each` gateways in every region, with a collector beside each; whole inside the `with`.
 
     At the end all drain, and each is held to its ledger. A test may have taken gateways away or added some.
     """
     with tempfile.TemporaryDirectory(prefix="spangate-fleet-") as home, ExitStack() as stack:
-        stage = Stage(etcd, Path(home))
+        stage = Stage(etcd, Path(home), form)
+        options = {"settings": {**(settings or {}), **form.settings}, "environment": environment}
         for region in regions:
             for number in range(each):
                 sink = stack.enter_context(Sink())
                 stage.sinks.append(sink)
-                stage.gateways.append(
-                    stage.gateway(region, f"{region}-{number}", collector=sink.port, settings=settings)
-                )
+                stage.gateways.append(stage.gateway(region, f"{region}-{number}", collector=sink.port, **options))
         started = list(stage.gateways)
         for gateway in started:
             stack.push(gateway)
         with ThreadPoolExecutor(len(started)) as pool:
             list(pool.map(FleetGateway.__enter__, started))
-        until(stage.whole, "the fleet is whole")
+        stage.until(stage.whole, "the fleet is whole")
         stage.steady()
         yield stage
         for gateway in started:

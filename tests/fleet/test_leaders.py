@@ -8,19 +8,20 @@ from functools import partial
 import pytest
 
 from tests.coord.cluster import EtcdCluster
+from tests.fleet.form import FORMS, Form
 from tests.fleet.member import FleetGateway
 from tests.fleet.stage import Stage, staged
-from tests.harness.patience import until
 
 pytestmark = pytest.mark.process
 
 ADAPTIVE = "global:\n  sampling_strategies: [{type: adaptive, min_rate: 0.001, target_qps: 200}]\n"
 
 
-@pytest.fixture(scope="module")
-def trio(etcd: EtcdCluster) -> Iterator[Stage]:
+@pytest.fixture(scope="module", params=FORMS)
+def trio(etcd: EtcdCluster, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """One region of three gateways; the configuration is one that needs a leader. Each test leaves it whole."""
-    with staged(etcd, ("solo",), 3) as stage:
+    form: Form = request.param
+    with staged(etcd, ("solo",), 3, form=form) as stage:
         stage.apply(ADAPTIVE)
         yield stage
 
@@ -33,7 +34,7 @@ def leader(stage: Stage) -> FleetGateway:
         found[:] = [gateway for gateway in stage.gateways if "global" in gateway.fleet.leads]
         return len(found) == 1 and all(gateway.fleet.led for gateway in stage.gateways)
 
-    until(led, "somebody leads")
+    stage.until(led, "somebody leads")
     return found[0]
 
 
@@ -46,7 +47,7 @@ def test_a_successor_goes_on_where_a_dead_one_stopped(trio: Stage) -> None:
     dead = leader(trio)
     others = [gateway for gateway in trio.gateways if gateway is not dead]
     with trio.load(*others, per_trace=1, rate=50) as load:
-        until(lambda: (dead.fleet.target_rate or 1.0) < 0.5, "the target is told")
+        trio.until(lambda: (dead.fleet.target_rate or 1.0) < 0.5, "the target is told")
         before, rate = token(dead), dead.fleet.target_rate
         assert rate is not None
         dead.kill()
@@ -56,11 +57,11 @@ def test_a_successor_goes_on_where_a_dead_one_stopped(trio: Stage) -> None:
             told.extend(gateway.fleet.target_rate or 1.0 for gateway in others)
             return all(token(gateway) > before and gateway.fleet.led for gateway in others)
 
-        until(succeeded, "another one leads")
+        trio.until(succeeded, "another one leads")
         assert max(told) < 3 * rate, "no gateway has fallen back to keeping everything"
     assert load.failed == 0
     dead.start()
-    until(lambda: token(dead) > before and trio.whole(), "it is back, and follows")
+    trio.until(lambda: token(dead) > before and trio.whole(), "it is back, and follows")
 
 
 def test_one_that_was_frozen_writes_nothing_when_it_wakes(trio: Stage) -> None:
@@ -68,17 +69,18 @@ def test_one_that_was_frozen_writes_nothing_when_it_wakes(trio: Stage) -> None:
     frozen = leader(trio)
     others = [gateway for gateway in trio.gateways if gateway is not frozen]
     before = token(frozen)
-    with trio.accounted() as account, trio.load(rate=20) as load:
+    with trio.accounted() as account, trio.load() as load:
         with frozen.frozen():
-            until(lambda: all(token(gateway) > before for gateway in others), "another one leads")
+            trio.until(lambda: all(token(gateway) > before for gateway in others), "another one leads")
             epoch = max(gateway.fleet.view_epochs["solo"] for gateway in others)
-            served = account.so_far_of(*others)
-            until(lambda: account.so_far_of(*others) > served + 100, "the others serve on")
-        until(lambda: frozen.fleet.lease_losses >= 1 and frozen.fleet.lease_valid, "it registers anew")
-        until(lambda: token(frozen) == token(others[0]) > before, "it follows")
-        until(lambda: all(gateway.fleet.view_epochs["solo"] >= epoch for gateway in trio.gateways), "nothing goes back")
+            trio.meanwhile(30, account, *others)
+        trio.until(lambda: frozen.fleet.lease_losses >= 1 and frozen.fleet.lease_valid, "it registers anew")
+        trio.until(lambda: token(frozen) == token(others[0]) > before, "it follows")
+        trio.until(
+            lambda: all(gateway.fleet.view_epochs["solo"] >= epoch for gateway in trio.gateways), "nothing goes back"
+        )
         assert "global" not in frozen.fleet.leads
-        until(trio.whole, "all are there again")
+        trio.until(trio.whole, "all are there again")
     assert load.failed == 0
     assert account.forwarded + account.sampled_out == load.sent
 
@@ -93,8 +95,8 @@ def test_a_rolling_upgrade_is_believed_each_time(trio: Stage) -> None:
         others = [gateway for gateway in trio.gateways if gateway is not leaver]
         with trio.load(*others, rate=20) as load:
             leaver.begin_to_stop()
-            until(partial(sees, others, 2), "its place is given to the others")
+            trio.until(partial(sees, others, 2), "its place is given to the others")
             leaver.stop()
             leaver.start()
-            until(trio.whole, "it is back")
+            trio.until(trio.whole, "it is back")
         assert load.failed == 0

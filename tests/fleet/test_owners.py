@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 
 from sidecar.errors import GrpcStatus
+from tests.coord.cluster import EtcdCluster
 from tests.faults.books import fresh
 from tests.fleet.member import FleetGateway, registered
-from tests.fleet.stage import Account, Stage
+from tests.fleet.stage import Account, Stage, staged
 from tests.harness import otlp
-from tests.harness.clients import Client
+from tests.harness.clients import Client, Clients
 from tests.harness.patience import until
 from tests.harness.sink import Sink
 
@@ -92,3 +95,47 @@ def test_one_who_joins_and_leaves_takes_its_share_and_gives_it_back(fleet: Stage
             assert owners(first, traces) == owners(second, traces) == before
         until(lambda: first.sees(2) and second.sees(2), "it has left")
     assert owners(first, traces) == owners(second, traces) == before
+
+
+class Conversations:
+    """Traces that are under way: every request has a span of each, with the time at which it began; then one ends."""
+
+    def __init__(self) -> None:
+        self._traces = fresh(8)
+
+    def __call__(self) -> bytes:
+        time.sleep(0.005)  # of a client's own time, so that the traces live for some tenths of a second
+        now_ns = time.time_ns()
+        body = otlp.request(otlp.span(trace_id, os.urandom(8), start_ns=now_ns) for trace_id in self._traces)
+        self._traces = self._traces[1:] + fresh(1)
+        return body
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_coming_and_going_under_load(etcd: EtcdCluster) -> None:
+    """Fault 22: nothing is lost. With notice a trace that has begun stays where it is, unless that is who leaves."""
+    notice_s, window_s = 0.2, 0.6
+    settings = {"routing.effective_in": f"{notice_s}s", "routing.affinity_window": f"{window_s}s"}
+    with staged(etcd, ("solo",), 2, settings=settings) as stage, Sink() as third:
+        first, second = stage.gateways
+        third_place = len(stage.sinks)
+        stage.sinks.append(third)
+        with stage.accounted() as account, ExitStack() as stack:
+            clients = [stack.enter_context(Clients(one.address, 1, Conversations())) for one in stage.gateways]
+            leavers: set[bytes] = set()
+            for _ in range(20):
+                before = len(third.received)
+                with registered(first, third, "solo", "third"):
+                    until(lambda: first.sees(3) and second.sees(3), "it has joined")
+                    until(lambda: len(third.received) > before + 10, "it has its share")  # noqa: B023
+                    stage.steady(notice_s + window_s)
+                    account.look()
+                    assert account.split == leavers, "nothing is split by who joins"
+                until(lambda: first.sees(2) and second.sees(2), "it has left")
+                stage.steady(notice_s + window_s)
+                account.look()
+                leavers = account.split
+                assert all(third_place in account.owners[trace] for trace in leavers), "and by who leaves its own"
+        assert not any(one.failures for one in clients)
+        assert account.received == sum(len(one.acknowledged) for one in clients)

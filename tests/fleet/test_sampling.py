@@ -128,7 +128,7 @@ def test_an_overloaded_gateway_sheds_the_lowest_first(fleet: Stage) -> None:
         seen: list[Mapping[str, float]] = []
 
         def sheds_all() -> bool:
-            seen.append(gateway.status().foresight.shed)
+            seen.append(gateway.status().foresight.shed.get("degradation", {}))
             return seen[-1].get("normal", 1.0) < 0.5
 
         until(sheds_all, "it sheds the next class, too")

@@ -14,9 +14,11 @@ import pytest
 
 from sidecar.control.records import Blob
 from sidecar.errors import Exit
-from tests.coord.cluster import EtcdCluster
+from tests.coord.cluster import EtcdCluster, Node
+from tests.fleet.form import FORMS, SHORT, Form
 from tests.fleet.member import FleetGateway
 from tests.fleet.stage import Stage, encoded, staged
+from tests.harness.gateway import Settings
 from tests.harness.patience import until
 
 pytestmark = pytest.mark.process
@@ -49,11 +51,12 @@ def make_room(cluster: EtcdCluster) -> None:
         node.ask("maintenance/alarm", {"action": "DEACTIVATE", "memberID": alarm["memberID"], "alarm": "NOSPACE"})
 
 
-def test_it_has_no_space(etcd_binary: Path) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_it_has_no_space(etcd_binary: Path, form: Form) -> None:
     """Spans flow, the lease holds; changes are refused with the reason, and taken again once there is room."""
     with (
         EtcdCluster.running(etcd_binary, QUOTA, size=1) as cluster,
-        staged(cluster, ("solo",), 1) as stage,
+        staged(cluster, ("solo",), 1, form=form) as stage,
     ):
         (gateway,) = stage.gateways
         stage.apply(rate(0.5))
@@ -63,14 +66,15 @@ def test_it_has_no_space(etcd_binary: Path) -> None:
                 said = gateway.apply(rate(0.6), "--wait", "0s")
                 assert said.code == Exit.STORE, said
                 assert "space" in said.err
-                received = account.so_far()[0]
-                until(lambda: account.so_far()[0] > received + 200, "spans flow on")
+                stage.meanwhile(60, account)
                 assert gateway.fleet.lease_valid
+                assert gateway.fleet.lease_losses == 0
                 assert gateway.status().sampling_rate == 0.5
                 make_room(cluster)
-                until(lambda: gateway.apply(rate(1.0), "--wait", "0s").code == Exit.OK, "changes are taken again")
-                until(lambda: gateway.status().sampling_rate == 1.0 and gateway.heard(), "and heard")
-                until(lambda: told(stage) == gateway.fleet.scopes["global"].applied_version, "and it announces again")
+                stage.change(rate(1.0))
+                stage.until(
+                    lambda: told(stage) == gateway.fleet.scopes["global"].applied_version, "and it announces again"
+                )
             assert load.failed == 0
         assert account.received == load.sent
 
@@ -81,19 +85,11 @@ def told(stage: Stage) -> int:
     return record.config["global"].applied_version
 
 
-def test_its_tokens_expire(etcd_binary: Path) -> None:
-    """Who restarts forgets all tokens: a gateway asks for another one, and misses nothing."""
+def test_it_forgets_its_tokens(etcd_binary: Path) -> None:
+    """As etcd does when it restarts: a gateway asks for another one, and misses nothing."""
     with EtcdCluster.running(etcd_binary, "--auth-token=simple", "--bcrypt-cost=4", size=1) as cluster:
         (node,) = cluster.nodes
-        for name, role in (("root", "root"), ("gateway", "writer")):
-            node.ask("auth/user/add", {"name": name, "password": PASSWORD})
-            node.ask("auth/role/add", {"name": role})
-            node.ask("auth/user/grant", {"user": name, "role": role})
-        everything = {"permType": "READWRITE", "key": encoded("/"), "range_end": encoded("0")}
-        node.ask("auth/role/grant", {"name": "writer", "perm": everything})
-        node.ask("auth/enable", {})
-        user = {"coordination.username": "gateway", "coordination.password": PASSWORD}
-        with staged(cluster, ("solo",), 1, settings=user) as stage:
+        with staged(cluster, ("solo",), 1, settings=user_of(node)) as stage:
             (gateway,) = stage.gateways
             stage.apply(rate(0.5))
             with stage.accounted() as account:
@@ -106,6 +102,40 @@ def test_its_tokens_expire(etcd_binary: Path) -> None:
                 assert "taken by 1 of 1 gateway" in said.out
                 assert load.failed == 0
             assert account.received == load.sent
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_its_tokens_expire(etcd_binary: Path, tmp_path: Path, form: Form) -> None:
+    """One after the other, while changes are made: each is heard, no lease is lost."""
+    key = tmp_path / "key"
+    key.write_bytes(b"0123456789abcdef0123456789abcdef")
+    ttl_s = 1 if form is SHORT else 3
+    option = f"--auth-token=jwt,sign-method=HS256,priv-key={key},ttl={ttl_s}s"
+    with EtcdCluster.running(etcd_binary, option, "--bcrypt-cost=4", size=1) as cluster:
+        settings = user_of(cluster.nodes[0])
+        with staged(cluster, ("solo",), 1, settings=settings, form=form) as stage:
+            (gateway,) = stage.gateways
+            with stage.accounted() as account:
+                with stage.load() as load:
+                    for number in range(1, 4 if form is SHORT else 10):
+                        said = gateway.apply(rate(number / 10))
+                        assert (said.code, "taken by 1 of 1 gateway" in said.out) == (Exit.OK, True), said
+                        stage.meanwhile(ttl_s / form.factor, account)
+                assert load.failed == 0
+            assert account.received == load.sent
+            assert gateway.fleet.lease_losses == 0
+
+
+def user_of(node: Node) -> Settings:
+    """Asks for users from now on; what a gateway has to know then."""
+    for name, role in (("root", "root"), ("gateway", "writer")):
+        node.ask("auth/user/add", {"name": name, "password": PASSWORD})
+        node.ask("auth/role/add", {"name": role})
+        node.ask("auth/user/grant", {"user": name, "role": role})
+    everything = {"permType": "READWRITE", "key": encoded("/"), "range_end": encoded("0")}
+    node.ask("auth/role/grant", {"name": "writer", "perm": everything})
+    node.ask("auth/enable", {})
+    return {"coordination.username": "gateway", "coordination.password": PASSWORD}
 
 
 @pytest.mark.parametrize("changes", [300, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])

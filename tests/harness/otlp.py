@@ -85,7 +85,7 @@ def request(items: Iterable[bytes], service: str = "shop", scope: bytes = field(
     return field(1, field(1, field(1, text("service.name", service))) + field(2, inside))
 
 
-def span(trace_id: bytes, span_id: bytes, *, state: str = "", padding: int = 0) -> bytes:
+def span(trace_id: bytes, span_id: bytes, *, state: str = "", padding: int = 0, start_ns: int = START_NS) -> bytes:
     """A span; padding makes it that much larger."""
     return b"".join(
         [
@@ -93,8 +93,8 @@ def span(trace_id: bytes, span_id: bytes, *, state: str = "", padding: int = 0) 
             field(2, span_id),
             field(3, state.encode()) if state else b"",
             field(5, b"GET /"),
-            field(7, START_NS, FIXED64),
-            field(8, START_NS + 5, FIXED64),
+            field(7, start_ns, FIXED64),
+            field(8, start_ns + 5, FIXED64),
             field(9, text("padding", "x" * padding)) if padding else b"",
             field(16, 0x101, FIXED32),
         ]

@@ -52,5 +52,12 @@ def test_decisions_are_numbered_without_gaps() -> None:
     assert [int(Path(page).name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
 
 
+def test_the_table_of_faults_names_tests_that_there_are() -> None:
+    named = set(re.findall(r"`(test_\w+)`", text("CONTRIBUTING.md")))
+    there = {name for path in files() if path.endswith(".py") for name in re.findall(r"def (test_\w+)", text(path))}
+    assert named
+    assert named - there == set()
+
+
 def test_no_page_names_a_place_of_the_machine_it_was_written_on() -> None:
     assert [page for page in PAGES if re.search(r"(?<![\w.])/(work|home|root|tmp)/", text(page))] == []

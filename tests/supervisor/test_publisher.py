@@ -232,11 +232,12 @@ async def test_without_a_leader_a_gateway_keeps_to_its_share_after_a_while() -> 
     assert bench.shed_by(load(5000), 10.1 + LEADERLESS_S)
     await bench.publisher.publish()
     plan = bench.policy.sampling
+    assert bench.publisher.ceiling == bench.publisher.shed == plan.shed
     assert 5000 * plan.rate * plan.shed.normal == pytest.approx(50, rel=0.01), "its half of the target"
     assert bench.publisher.share == 0.5, "who grows takes nothing from the others"
     await bench.guided(led(1000, 2, limited=False))
     assert bench.shed_by(load(500), 20.0)
-    assert bench.publisher.shed == Shed()
+    assert bench.publisher.shed == bench.publisher.ceiling == Shed()
 
 
 # ---- weights without a registry

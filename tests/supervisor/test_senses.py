@@ -144,4 +144,11 @@ def test_nothing_is_shed_unless_it_may_be(rig: Rig) -> None:
     for _ in range(20):
         rig.tick()
     assert rig.senses.shed == Shed()
-    assert rig.senses.foresight().shed == {}
+    assert rig.senses.foresight(Shed()).shed == {}
+
+
+def test_what_is_shed_is_told_with_its_cause(rig: Rig) -> None:
+    rig.tick()
+    assert rig.senses.foresight(Shed(low=0.5)).shed == {"ceiling": {"low": 0.5}}
+    rig.senses.shed = Shed(low=0.0, normal=0.25)
+    assert rig.senses.foresight(Shed()).shed == {"degradation": {"low": 0.0, "normal": 0.25}}
