@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,31 @@ async def test_an_idle_watch_lives_on(cluster: EtcdCluster, monkeypatch: pytest.
                 assert await waiting == Batch(revision)
             await store.put("/idle/k", b"1")
             await seen(batches, 1)
+
+
+async def test_quiet_watches_are_looked_after_together(cluster: EtcdCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request for progress answers for all that are quiet, and nothing is read."""
+    async with using(cluster) as store, AsyncExitStack() as stack:
+        begun = await now(store, "/quiet/")
+        watches = [await stack.enter_async_context(store.watch(f"/quiet/{number}", begun)) for number in range(5)]
+        (stream,) = store._streams._streams.values()
+        asked: list[Any] = []
+        put = stream._outbox.put_nowait
+
+        def counted(request: Any) -> None:
+            asked.append(request)
+            put(request)
+
+        monkeypatch.setattr(stream._outbox, "put_nowait", counted)
+        await store.put("/quiet/0", b"1")  # the member has written since they began
+        await seen(watches[0], 1)
+        revision = await store.put("/beside", b"1")
+        monkeypatch.setattr(store._cluster, "at", None)
+        async with asyncio.timeout(LIMIT_S):
+            for batches in watches:
+                assert await anext(batches) == Batch(revision)
+        assert {request.WhichOneof("request_union") for request in asked} == {"progress_request"}
+        assert len(asked) < len(watches)  # one is made twice where the answer is late
 
 
 async def test_reading_a_watch_may_be_given_up_and_taken_up_again(cluster: EtcdCluster) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aetcd import rpc
@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from sidecar.clock import SystemClock
 from sidecar.config.schema import CoordinationConfig
+from sidecar.coord import etcd_watch
 from sidecar.coord.etcd_cluster import Cluster
 from sidecar.coord.etcd_errors import Refusal
 from sidecar.coord.etcd_health import _is_good
 from sidecar.coord.etcd_keys import Range, decoded, encoded, successor
+from sidecar.coord.etcd_member import Member
 from sidecar.coord.etcd_stream import Streams
 from sidecar.coord.etcd_token import Token, life_s
 from sidecar.coord.etcd_watch import Watch
@@ -249,3 +251,14 @@ def test_a_deletion() -> None:
     one._take(rpc.WatchResponse(header=rpc.ResponseHeader(revision=5), events=[gone]))
     (event,) = one._batches[0].events
     assert (event.kind, event.entry.key, event.entry.value, event.entry.modified) == (Kind.DELETE, "/k", b"", 5)
+
+
+async def test_a_watch_that_nobody_reads_fails_and_gives_out_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd_watch, "UNREAD_MOST", 2)
+    one, member = watch(4), cast("Member", "member")
+    assert one.take(response((5, "a"), (6, "a")), member)
+    assert not one.take(response((7, "a")), member)
+    assert [(await anext(one)).revision for _ in range(3)] == [5, 6, 7]
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="is not read: 3 batches wait"):
+            await anext(one)
