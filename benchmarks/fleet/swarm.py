@@ -1,9 +1,9 @@
 """swarm: 10,000 simulated gateways with real leases and watches on a real etcd, led by real leaders.
 
 A simulated gateway has a lease of its own, kept alive (Session), its announcement, made and left out as a gateway's
-is (Announcer), and three watches (Mirror): configuration, target, view. It compiles nothing. Fifty of them share a
-connection, which saves this machine the sockets, not etcd the streams. Each region has one whole Coordinator, which
-leads it; the first of them leads the fleet as well.
+is (Announcer), and three watches (Mirror): configuration, target, view. It compiles nothing. Twenty of them share a
+connection and its watch stream, which saves this machine the sockets and etcd the streams, not the watches. Each region
+has one whole Coordinator, which leads it; the first of them leads the fleet as well.
 
 All of it runs on one machine, clients too: what it cannot do with the intervals of the product it does with longer
 ones (--lease-ttl, --timeout, --announce-every), which the table names. A lease costs three renewals in its ttl, and a
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--gateways", type=int, default=10_000)
     parser.add_argument("--regions", type=int, default=20)
     parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--per-connection", type=int, default=50)
+    parser.add_argument("--per-connection", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60.0, help="of steady state")
     parser.add_argument("--configs", type=int, default=6, help="writes of the configuration")
     parser.add_argument("--pause", type=float, default=20.0, help="seconds after each of them")

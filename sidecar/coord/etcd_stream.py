@@ -75,6 +75,8 @@ class Stream:
         self._revision = 0
         """The member has come as far at least."""
         self._asked_s, self._jitter = loop.time(), dice.random()
+        self._heard_s = loop.time()
+        """When the member last said anything."""
         self._word: asyncio.Future[None] | None = None
         self._broken: asyncio.Future[None] = loop.create_future()
         self._background = Background(f"watch stream at {member}")
@@ -104,8 +106,10 @@ class Stream:
                 created = await creation.answer
             check(created)
         except TimeoutError:
-            self._break(Refusal(StatusCode.DEADLINE_EXCEEDED, "it does not begin a watch"))
-            raise Refusal(StatusCode.DEADLINE_EXCEEDED, "it does not begin a watch") from None
+            late = Refusal(StatusCode.DEADLINE_EXCEEDED, "it does not begin a watch")
+            if asyncio.get_running_loop().time() - self._heard_s >= within_s:  # else it is busy, not gone
+                self._break(late)
+            raise late from None
         except BaseException:
             self.leave(watcher)
             raise
@@ -171,6 +175,7 @@ class Stream:
 
     def _hear(self, response: Any) -> None:
         self._revision = max(self._revision, response.header.revision)
+        self._heard_s = asyncio.get_running_loop().time()
         if self._word is not None and not self._word.done():
             self._word.set_result(None)
         number = response.watch_id
