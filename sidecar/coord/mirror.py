@@ -9,6 +9,8 @@
                 +---------------------+   +------------------------------------+
                   Compacted, WentBack
 
+After each resumption the copy is compared with a listing: a store that was wiped and has come as far again would go on
+without what it did until then.
 StoreDenied leads from everywhere to DENIED: the copy stays, and it is tried again at longer and longer intervals.
 The steps are those of etcd's guarantees (ordered, unique, resumable above a revision, within the history that it keeps)
 and of what is known to go wrong with them: https://etcd.io/docs/v3.5/learning/api_guarantees/#watch-apis
@@ -158,7 +160,7 @@ class Mirror:
             self.resumes += resumed
             self._enter(MirrorState.WATCHING)
             self._heard()
-            await first(self._follow(batches, backoff), self._resync())
+            await first(self._follow(batches, backoff), self._resync(resumed=resumed))
 
     async def _follow(self, batches: AsyncIterator[Batch], backoff: Backoff) -> None:
         async for batch in batches:
@@ -169,26 +171,35 @@ class Mirror:
             self._publish(self._replica.apply(batch))
         raise StoreUnavailable("the watch has ended")
 
-    async def _resync(self) -> None:
-        """Now and then compares with a listing, against faults of the store and our own."""
+    async def _resync(self, *, resumed: bool) -> None:
+        """Now and then compares with a listing, against faults of the store and our own; after a pause at once."""
+        if resumed:
+            await self._compare(resumed=True)
         while True:
             await asyncio.sleep(max(self._resync_due_s - self._clock.monotonic_s(), 0))
             self._resync_due_s = self._next_resync_s()
-            revision = self._replica.revision
-            self._replica.begin_comparison()
-            listing = await self._store.list(self._prefix)
-            self._heard()
-            if listing.revision < revision:
-                raise WentBack(f"the store is at revision {listing.revision}, and was at {revision}")
-            if self._replica.compare(listing).keys:
-                # The watch has the right to be late.
-                await first(self.reached(listing.revision), asyncio.sleep(self._settle_s))
-            change = self._replica.compare(listing)
-            if change.keys:
-                self.resync_diff += change.keys
-                self._log.warning("a watch has lost changes", keys=change.keys, revision=listing.revision)
-                self._replica.adopt(change)
-                self._publish(change)
+            await self._compare(resumed=False)
+
+    async def _compare(self, *, resumed: bool) -> None:
+        revision = self._replica.revision
+        self._replica.begin_comparison()
+        listing = await self._store.list(self._prefix)
+        self._heard()
+        if listing.revision < revision:
+            raise WentBack(f"the store is at revision {listing.revision}, and was at {revision}")
+        change = self._replica.compare(listing)
+        if resumed and any(entry.modified <= revision for entry in change.put):
+            # It was wiped, or restored, and has come as far again: its watches would leave out what it did until then.
+            raise WentBack(f"the store had another past up to revision {revision}")
+        if change.keys:
+            # The watch has the right to be late.
+            await first(self.reached(listing.revision), asyncio.sleep(self._settle_s))
+        change = self._replica.compare(listing)
+        if change.keys:
+            self.resync_diff += change.keys
+            self._log.warning("a watch has lost changes", keys=change.keys, revision=listing.revision)
+            self._replica.adopt(change)
+            self._publish(change)
 
     def _next_resync_s(self) -> float:
         return self._clock.monotonic_s() + self._resync_every_s * self._dice.uniform(0.9, 1.1)

@@ -1,6 +1,7 @@
 """The store on a cluster that breaks: members that die, freeze, lag, lose quorum, data or their history."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -9,12 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from sidecar.clock import SystemClock
 from sidecar.coord.etcd import EtcdStore
+from sidecar.coord.mirror import Mirror
 from sidecar.coord.store import ABSENT, Compacted, Fence, KeyValue, Lease, StoreUnavailable, WentBack
 from sidecar.model import Endpoint
 from tests.coord.client import eventually, soon, using
 from tests.coord.cluster import EtcdCluster
 from tests.coord.contract import failure, now, seen
+from tests.coord.flaky import FlakyStore
+from tests.coord.waiting import until
 from tests.harness.patience import free_port
 from tests.harness.proxy import Proxy
 
@@ -275,6 +280,30 @@ async def test_compaction_past_a_watcher_that_was_away(etcd_binary: Path) -> Non
             cluster.compact(await now(store, "/away/"))
             with pytest.raises(Compacted):
                 await failure(store, "/away/", revision)
+
+
+async def test_a_store_that_lost_its_disk_and_has_overtaken(etcd_binary: Path) -> None:
+    """Its revision is higher again before anybody comes back: the watch alone would resume in another past."""
+    with EtcdCluster.running(etcd_binary, size=1) as cluster:
+        (node,) = cluster.nodes
+        async with using(cluster) as store:
+            connection = FlakyStore(store)
+            for number in range(5):
+                await store.put(f"/past/{number}", b"old")
+            mirror = Mirror(connection, "/past/", clock=SystemClock(), dice=random.Random(1))
+            mirror.start()
+            await mirror.ready()
+            connection.cut()
+            node.kill()
+            node.wipe()
+            await asyncio.to_thread(cluster.start)
+            await soon(lambda: store.put("/past/3", b"new"))
+            for number in range(20):
+                await store.put(f"/other/{number}", b"")
+            connection.mend()
+            await until(lambda: [one.value for one in mirror.entries.values()] == [b"new"], "what there is now")
+            assert (mirror.relists, mirror.resync_diff) == (1, 0)
+            await mirror.stop()
 
 
 async def test_a_store_that_lost_its_disk(etcd_binary: Path) -> None:
