@@ -240,6 +240,7 @@ class Coordinator:
         await self.config_mirror.ready()
         await self.target_mirror.ready()
         await self.views.ready()
+        await self.namesake.meet()
 
     # ---- the last good
 

@@ -32,6 +32,20 @@ async def test_both_are_told(tmp_path: Path) -> None:
 
 
 @virtual
+async def test_the_second_one_is_told_though_nobody_writes_over_its_record(tmp_path: Path) -> None:
+    async with hall(MemoryStore(clock=clock()), tmp_path, clock()) as here:
+        (one,) = await here.join("g1")
+        await seen(lambda: one.guidance.led, "it is in the fleet")
+        (other,) = await here.join("g1")
+        await seen(lambda: found(other), "the second one is told", 2 * TTL_S)
+        assert found(other) == "g1.gw.example:4317"
+        await asyncio.sleep(LIMIT_S)
+        assert found(other), "for as long as that one lives"
+        await one.crash()
+        await seen(lambda: not found(other), "it is over", LIMIT_S)
+
+
+@virtual
 async def test_a_predecessor_that_died_is_no_namesake(tmp_path: Path) -> None:
     async with hall(MemoryStore(clock=clock()), tmp_path, clock()) as here:
         (one,) = await here.join("g1")

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.coord.backoff import LONGEST_S
 from sidecar.coord.memory import MemoryStore
-from sidecar.coord.mirror import SETTLE_S, Mirror, MirrorState
+from sidecar.coord.mirror import Mirror, MirrorState
 from sidecar.coord.replica import Change, Replica
 from sidecar.coord.store import Batch, Compacted, Event, KeyValue, Kind, Listing, StoreDenied
 from tests.coord.flaky import FlakyStore
@@ -129,47 +128,6 @@ async def test_a_store_that_was_wiped_is_believed() -> None:
     await until(lambda: list(mirror.entries) == ["/a/new"], "the new content")
     assert mirror.revision == 2
     assert mirror.relists == 1
-    await mirror.stop()
-
-
-@virtual
-async def test_a_store_that_was_wiped_and_has_overtaken_is_noticed_at_once() -> None:
-    store = FlakyStore(MemoryStore(clock=clock()))
-    for number in range(10):
-        await store.put(f"/a/{number}", b"old")
-    mirror = mirror_of(store)
-    mirror.start()
-    await mirror.ready()
-    shadow = Shadow(mirror)
-    store.cut()
-    store.inner = MemoryStore(clock=clock())
-    await store.inner.put("/a/3", b"new")
-    for number in range(20):
-        await store.inner.put(f"/b/{number}", b"")
-    store.mend()
-    began_s = clock().time()
-    await until(lambda: values(mirror) == {"/a/3": b"new"}, "the new content")
-    assert clock().time() - began_s < SETTLE_S
-    assert all(change.relisted for change in shadow.changes)
-    assert mirror.resync_diff == 0, "no watch has lost anything"
-    await mirror.stop()
-
-
-@virtual
-async def test_of_a_store_that_was_wiped_and_has_nothing_to_say_it_is_noticed_soon() -> None:
-    """That somebody has deleted the keys since may be what the watch is about to bring."""
-    store = FlakyStore(MemoryStore(clock=clock()))
-    await store.put("/a/1", b"old")
-    mirror = mirror_of(store)
-    mirror.start()
-    await mirror.ready()
-    store.cut()
-    store.inner = MemoryStore(clock=clock())
-    for number in range(20):
-        await store.inner.put(f"/b/{number}", b"")
-    store.mend()
-    await asyncio.sleep(SETTLE_S + LONGEST_S)
-    assert values(mirror) == {}
     await mirror.stop()
 
 

@@ -80,3 +80,22 @@ def test_regions_by_hand(fleet: Stage) -> None:
     assert "east-0" in said.err
     assert gateway.command("region", "delete", "moon").code == Exit.OK
     assert "moon" not in gateway.command("region", "list").out
+
+
+def test_two_with_one_id_are_told_and_serve_on(fleet: Stage) -> None:
+    """The second one says so, though the first has nothing new to announce; spans flow through both, none is lost."""
+    first = fleet.gateways[0]
+    home = fleet.home / "twin"
+    with FleetGateway(fleet.etcd, fleet.prefix, first.region, first.identity, home) as second:
+        until(lambda: second.fleet.namesake, "the second one is told")
+        (said,) = second.events("another gateway has the same id: the fleet sees one of the two")
+        assert said["other"] == second.fleet.namesake
+        assert second.fleet.namesake in second.ask("status").out
+        before = [gateway.ledger() for gateway in (first, second)]
+        with fleet.load(first, second) as load:
+            until(lambda: second.ledger().forwarded > before[1].forwarded + 200, "spans flow")
+        assert load.failed == 0
+        after = [gateway.ledger() for gateway in (first, second)]
+        assert sum(row.received for row in after) - sum(row.received for row in before) == load.sent
+        assert [(row.dropped, row.rejected) for row in after] == [(row.dropped, row.rejected) for row in before]
+    until(fleet.whole, "it was never more than a name")
