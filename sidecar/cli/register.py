@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sidecar.cli.fleet import Fleet
 from sidecar.cli.way import Given, way_options
+from sidecar.config.check_text import HealthCheck
+from sidecar.config.kinds import Kind, Size, Unreadable, Url
 from sidecar.errors import Exit, Refused, SpangateError
 
 if TYPE_CHECKING:
@@ -37,12 +40,52 @@ Examples:
 RETRY_S = 1.0
 
 
+def _read(kind: Kind) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Reads an option, or each of several, as the configuration does. An empty one is what is not given."""
+
+    def read(_context: click.Context, _option: click.Parameter, given: str | tuple[str, ...]) -> Any:
+        try:
+            if isinstance(given, tuple):
+                return tuple(map(kind.read, given))
+            return kind.read(given) if given else given
+        except Unreadable as error:
+            raise click.BadParameter(f"{error.message}{f' ({error.hint})' if error.hint else ''}") from None
+
+    return read
+
+
 @click.command("register", epilog=EPILOG)
 @click.option("--endpoint", required=True, metavar="HOST:PORT", help="Where gateways reach its OTLP/gRPC.")
 @click.option("--region", required=True, metavar="REGION", help="The region it belongs to.")
 @click.option("--id", "identity", default="", metavar="ID", help="Its id in the fleet. [default: the endpoint]")
-@click.option("--health-url", default="", metavar="URL", help="Answers 200 while it is well. [default: a connection]")
-@click.option("--metrics-url", default="", metavar="URL", help="Its own metrics, from which its load is read.")
+@click.option(
+    "--health-url",
+    default="",
+    metavar="CHECK",
+    callback=_read(HealthCheck()),
+    help="Answers 200 while it is well, or tcp, grpc://HOST:PORT. [default: a connection]",
+)
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    metavar="CHECK",
+    callback=_read(HealthCheck()),
+    help="What must hold beside that, as queue:0.95; may be repeated.",
+)
+@click.option(
+    "--metrics-url",
+    default="",
+    metavar="URL",
+    callback=_read(Url()),
+    help="Its own metrics, from which its load is read.",
+)
+@click.option(
+    "--cpus", type=click.FloatRange(min=0), default=0.0, metavar="N", help="CPUs it may use. [default: this machine's]"
+)
+@click.option(
+    "--memory", default="0", metavar="SIZE", callback=_read(Size()), help="Memory it may use. [default: this machine's]"
+)
 @click.option(
     "--capacity-qps", type=click.FloatRange(min=0), default=0.0, metavar="N", help="Spans per second. [default: learnt]"
 )
@@ -65,7 +108,10 @@ def command(
     region: str,
     identity: str,
     health_url: str,
+    checks: tuple[str, ...],
     metrics_url: str,
+    cpus: float,
+    memory: int,
     capacity_qps: float,
     weight: float,
     ttl_s: float,
@@ -85,7 +131,10 @@ def command(
         endpoint=address,
         id=identity or endpoint,
         health_url=health_url,
+        checks=checks,
         metrics_url=metrics_url,
+        cpus=cpus,
+        memory_bytes=memory,
         capacity_qps=capacity_qps,
         weight=weight,
     )

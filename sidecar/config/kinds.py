@@ -299,13 +299,23 @@ class Url:
     noun = metavar = "URL"
 
     def read(self, text: str) -> str:
+        wrong = f"must be like http://HOST:PORT/PATH, not {text!r}"
         try:
             parts = urlsplit(text)
-            fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+            port = parts.port
         except ValueError:
-            fits = False
-        if not fits or not text.isprintable() or " " in text:
-            raise Unreadable(f"must be like http://HOST:PORT/PATH, not {text!r}")
+            raise Unreadable(wrong, "a port is a number from 1 to 65535") from None
+        if parts.scheme not in {"http", "https"}:
+            hint = "there are http:// and https://" if "://" in text else f"write the scheme: http://{text}"
+            raise Unreadable(wrong, hint)
+        if not parts.hostname:
+            raise Unreadable(wrong, "the host is missing")
+        if port == 0:
+            raise Unreadable(wrong, "a port is a number from 1 to 65535")
+        if parts.username is not None:
+            raise Unreadable("has a user in it, whom logs would show")
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise Unreadable(wrong, "other characters than those of ASCII, and blanks, are written as %XX")
         return text
 
     def show(self, value: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from sidecar.config import defaults as default
+from sidecar.config.check_text import HealthCheck
 from sidecar.config.kinds import (
     Address,
     Choice,
@@ -111,7 +112,7 @@ class RoutingConfig(Section, frozen=True, kw_only=True):
     affinity_window_s: Seconds = default.ROUTING_AFFINITY_WINDOW_S
     """How long a known trace stays with its former owner after a change."""
     effective_in_s: Seconds = default.ROUTING_EFFECTIVE_IN_S
-    """The notice that a planned change is given before it acts."""
+    """The notice that a planned change is given before it acts. Where the registry says who there is: of the leader."""
 
     def __post_init__(self) -> None:
         if self.ownership is None:
@@ -271,14 +272,18 @@ class CollectorConfig(Section, frozen=True, kw_only=True):
     """Where other gateways reach its OTLP/gRPC. Empty: there is no collector."""
     id: Annotated[str, KeyName()] = ""
     """Its id in the fleet."""
-    health_url: Annotated[str, Url()] = ""
-    """What answers 200 while it is well. Empty: a connection to its endpoint is the test."""
+    health_url: Annotated[str, HealthCheck()] = ""
+    """What answers 200 while it is well, or another check. Empty: a connection to its endpoint is the test."""
+    checks: Annotated[tuple[str, ...], Many(HealthCheck())] = ()
+    """What must hold beside that: `queue:0.95`, `memory:0.9`, `disk:/var/lib/otelcol:0.9`."""
     metrics_url: Annotated[str, Url()] = ""
     """Its own metrics in Prometheus format, from which its load is read."""
     capacity_qps: Annotated[float, Number(most=1e12)] = 0.0
     """Spans per second that it can take. 0: learnt."""
-    capacity_bytes_per_s: Annotated[float, Number(most=1e15)] = 0.0
-    """Bytes per second that it can take. 0: learnt."""
+    cpus: Annotated[float, Number(most=1e6)] = 0.0
+    """The CPUs that it may use, which are 100 % of its CPU figure. 0: those of this machine."""
+    memory_bytes: Annotated[int, Size()] = 0
+    """The memory that it may use, which is 100 % of its memory figure. 0: that of this machine."""
     weight: Annotated[float, Number(most=1000)] = default.BACKEND_WEIGHT
     """Its share relative to the others in the region."""
     check_every_s: Annotated[float, Duration(least=0.1)] = default.COLLECTOR_CHECK_EVERY_S

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from sidecar.config import defaults as default
+from sidecar.config.check_text import FIGURES
 from sidecar.config.rules import Rule, rule
 from sidecar.config.schema import GatewayConfig
 from sidecar.errors import Problem
@@ -197,12 +198,25 @@ def the_collector_is_another(config: GatewayConfig) -> Iterator[Problem]:
         yield Problem("collector.endpoint", "is where this gateway listens: the fleet would send to it in circles")
 
 
-@rule("collector.endpoint", "collector.id", "collector.health_url", "collector.metrics_url")
+@rule("collector.endpoint", "collector.id", "collector.health_url", "collector.checks", "collector.metrics_url")
 def the_collector_is_somewhere(config: GatewayConfig) -> Iterator[Problem]:
     collector = config.collector
-    for key in ("id", "health_url", "metrics_url"):
+    for key in ("id", "health_url", "checks", "metrics_url"):
         if collector.endpoint is None and getattr(collector, key):
             yield Problem(f"collector.{key}", "is that of no collector: collector.endpoint is empty")
+
+
+@rule("collector.health_url", "collector.checks", "collector.metrics_url")
+def figures_are_read(config: GatewayConfig) -> Iterator[Problem]:
+    collector = config.collector
+    named = [("health_url", collector.health_url), *((f"checks[{i}]", text) for i, text in enumerate(collector.checks))]
+    for key, text in named:
+        if text.partition(":")[0] in FIGURES and not collector.metrics_url:
+            yield Problem(
+                f"collector.{key}",
+                f"holds a figure of the collector against a bound, and collector.metrics_url is empty: {text}",
+                "its own metrics have the figure, for example http://127.0.0.1:8888/metrics",
+            )
 
 
 @rule("routing", "backends[].address")
@@ -296,6 +310,7 @@ RULES: tuple[Rule[GatewayConfig], ...] = (
     the_lease_outlasts_a_call,
     the_collector_is_another,
     the_collector_is_somewhere,
+    figures_are_read,
 )
 ADVICE: tuple[Rule[GatewayConfig], ...] = (
     spreading_splits_traces,

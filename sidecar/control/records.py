@@ -137,6 +137,7 @@ class ViewRecord(msgspec.Struct, frozen=True, kw_only=True):
     down: tuple[str, ...] = ()
     """Ids that everybody passes over."""
     effective_in_s: float = 0.0
+    """The notice that the change has, counted from receipt."""
     token: int = 0
     """Of the leader that wrote it."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from sidecar.config.fleet import GlobalConfig, RoutingRule
 from sidecar.config.overlay import Overlay
 from sidecar.config.schema import GatewayConfig
@@ -49,15 +51,20 @@ def settle(
     versions = {scope: state.applied_version for scope, state in guidance.states.items()}
     laid = (overlay or Overlay()).settled(own, guidance.config, own.region, versions)
     config, everywhere = laid.config, guidance.config.everywhere
+    said_by = dict(laid.store_paths)
     target = guidance.target
     if config.routing.members is MemberSource.REGISTRY:
         record = guidance.views.get(own.region)
         view = view_of(record) if record else View(0, ())
+        if record:  # the notice that was announced, or gateways would go over to the view one after the other
+            routing = msgspec.structs.replace(config.routing, effective_in_s=record.effective_in_s)
+            config = msgspec.structs.replace(config, routing=routing)
+            said_by["routing.effective_in"] = f"the view of {own.region}"
     else:
         view = configured
     return Settled(
         config=config,
-        said_by=laid.store_paths,
+        said_by=said_by,
         areas=(Area(own.region, view), *_others(own.region, everywhere, guidance.views)),
         rules=everywhere.routing_rules,
         plan=plan_of(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -51,8 +51,8 @@ class CollectorState(NamedTuple):
 class CollectorWatch:
     """Looks at the collector of a configuration from `start` to `stop`.
 
-    It is checked as `health_url` says, else by a connection to its endpoint; `checks` are looked at beside that
-    (`queue:0.95`). The load that they see is that of the look before.
+    It is checked as `health_url` says, else by a connection to its endpoint, and beside that as `checks` say. The load
+    that they see is that of the look before.
     """
 
     def __init__(
@@ -61,7 +61,6 @@ class CollectorWatch:
         clock: Clock,
         dice: random.Random,
         *,
-        checks: Sequence[str] = (),
         registry: Registry | None = None,
         beside: Machine | None = None,
     ) -> None:
@@ -73,10 +72,11 @@ class CollectorWatch:
         self._timeout_s = min(max(config.check_every_s, 1.0), 5.0)
         subject = Subject(config.endpoint, lambda: self._state.load, self._timeout_s)
         makers = standard() if registry is None else registry
-        self._checks = [makers.make(text, subject) for text in (config.health_url or "tcp", *checks)]
+        self._checks = [makers.make(text, subject) for text in (config.health_url or "tcp", *config.checks)]
         self._metrics = _url(config.metrics_url) if config.metrics_url else None
         self._health = HealthState(config.rise, config.fall)
-        self._meter = CollectorMeter(beside or machine())
+        shared = beside or machine()
+        self._meter = CollectorMeter(Machine(config.cpus or shared.cpus, config.memory_bytes or shared.memory_bytes))
         self._capacity = Capacity(config.capacity_qps)
         self._state = CollectorState(load=Load(capacity_qps=config.capacity_qps))
         self._subscribers: list[Callable[[CollectorState], None]] = []

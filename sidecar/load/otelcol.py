@@ -79,7 +79,7 @@ class Scrape(NamedTuple):
 
 
 class CollectorMeter:
-    """Turns scrapes into load. CPU and memory are told over what the machine has that it shares with us."""
+    """Turns scrapes into load. CPU and memory are told over what it may use: `machine`."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

@@ -27,7 +27,7 @@ SHORTEST_S = 0.1
 class Machine(NamedTuple):
     """What there is, for whoever has no limit."""
 
-    cpus: int
+    cpus: float
     memory_bytes: int
 
 
@@ -71,7 +71,7 @@ class Probe:
             self._measure(now_s, allowed, limits)
         return Usage(self._cpu, memory, min([allowed, *(limit.cpus for limit in limits)]), limit_bytes)
 
-    def _measure(self, now_s: float, allowed: int, limits: Sequence[CpuLimit]) -> None:
+    def _measure(self, now_s: float, allowed: float, limits: Sequence[CpuLimit]) -> None:
         elapsed_s = now_s - self._at_s
         first, self._at_s = self._at_s < 0, now_s
         workers = set(self._workers())

@@ -45,6 +45,11 @@ BROKEN = [
     ("collector: {endpoint: 127.0.0.1:4317}", "collector.endpoint", "where this gateway listens"),
     ("advertise: a:1\ncollector: {endpoint: a:1}", "collector.endpoint", "where this gateway listens"),
     ("collector: {health_url: http://a/}", "collector.health_url", "is that of no collector"),
+    (
+        "collector: {endpoint: 'a:1', checks: [tcp, 'queue:0.9']}",
+        "collector.checks[1]",
+        "collector.metrics_url is empty",
+    ),
 ]
 UNWISE = [
     ("routing: {strategy: round_robin}\nbackends: [a:1, b:1]", "routing.strategy", "several backends"),

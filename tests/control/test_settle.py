@@ -53,6 +53,17 @@ def test_who_the_members_are() -> None:
     assert names(settle(REGISTERED, guidance(), CONFIGURED).areas[0].view) == [], "nobody has registered yet"
 
 
+def test_the_notice_is_the_one_that_the_view_announces() -> None:
+    known = view_of("eu", [collector("a")], {}, {}, None, effective_in_s=5.0)
+    assert known is not None
+    told = guidance(views={"eu": known})
+    registered, static = settle(REGISTERED, told, CONFIGURED), settle(OWN, told, CONFIGURED)
+    assert registered.config.routing.effective_in_s == 5.0
+    assert registered.said_by["routing.effective_in"] == "the view of eu"
+    assert static.config.routing.effective_in_s == 0.0
+    assert "routing.effective_in" not in static.said_by
+
+
 def test_rules_add_the_regions_that_they_name() -> None:
     rules = tuple(RoutingRule(service=f"{name}-*", target_region=name) for name in ("us", "asia", "eu", "us"))
     us = view_of("us", [collector("u", region="us")], {}, {}, None)

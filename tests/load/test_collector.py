@@ -35,13 +35,14 @@ def watch(
     config = CollectorConfig(
         endpoint=endpoint,
         health_url=health_url,
+        checks=checks,
         metrics_url=metrics_url,
         capacity_qps=capacity_qps,
         check_every_s=0.1,
         rise=2,
         fall=2,
     )
-    return CollectorWatch(config, clock, random.Random(1), checks=checks, beside=MACHINE)
+    return CollectorWatch(config, clock, random.Random(1), beside=MACHINE)
 
 
 @asynccontextmanager
@@ -160,6 +161,18 @@ async def test_checks_beside_the_first_one() -> None:
 def test_what_cannot_be_watched_is_told_at_once(config: CollectorConfig) -> None:
     with pytest.raises(CheckInvalid):
         CollectorWatch(config, HandClock(), random.Random(1))
+
+
+async def test_cpu_and_memory_are_told_over_what_it_may_use() -> None:
+    with Server(answer(page(rss_bytes=128 << 20, cpu_s=1))) as server:
+        config = CollectorConfig(endpoint=server.endpoint, metrics_url=server.url, memory_bytes=256 << 20, cpus=0.5)
+        clock = HandClock()
+        one = CollectorWatch(config, clock, random.Random(1), beside=MACHINE)
+        await one.look()
+        server.response = answer(page(rss_bytes=128 << 20, cpu_s=2))
+        clock.now_s += 4
+        load = (await one.look()).load
+        assert (load.memory, load.cpu) == (0.5, 0.5)
 
 
 # ---- the watch
