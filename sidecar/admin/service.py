@@ -166,7 +166,7 @@ def _clear(path: Path) -> None:
             path.unlink()
             return
     taken = PortTaken(str(path), "another gateway listens there", setting="admin.socket")
-    taken.hint = "it runs with the same id, state folder or admin.socket: give each its own"
+    taken.hint = "it runs with the same id, state folder or admin.socket (SPANGATE_ADMIN_SOCKET): give each its own"
     raise taken
 
 

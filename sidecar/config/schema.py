@@ -232,7 +232,7 @@ class AdminConfig(Section, frozen=True, kw_only=True):
     listen: Annotated[Endpoint, Address(any_port=True)] = default.ADMIN_LISTEN
     """Where the admin listens; port 0 takes any free one."""
     socket: Annotated[str, Name(longest=107)] = ""
-    """The Unix socket through which the fleet is changed."""
+    """The Unix socket through which the fleet is changed. Commands go by the variable too: it names one gateway."""
     grpc: AdminGrpcConfig = AdminGrpcConfig()
 
 

@@ -124,8 +124,11 @@ def _rate(question: Question, plan: SamplingPlan) -> ServiceRate:
 def _kept(question: Question, plan: SamplingPlan, reasons: list[str]) -> bool | None:
     rate = _rate(question, plan)
     left = getattr(plan.shed, rate.priority)
-    if question.signal not in plan.signals or (rate.rate >= 1 and left >= 1):
+    if question.signal not in plan.signals:
         reasons.append(f"{question.signal} are not sampled")
+        return True
+    if rate.rate >= 1 and left >= 1:
+        reasons.append("the sampling rate is 1: all is kept")
         return True
     threshold = _threshold(rate.rate, left, plan.precision)
     if threshold == _RANDOM_END:

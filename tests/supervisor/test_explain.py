@@ -139,7 +139,13 @@ def test_logs_go_with_their_trace() -> None:
 # ---- sampling
 
 
-@pytest.mark.parametrize(("signal", "rate"), [(Signal.TRACES, 1.0), (Signal.LOGS, 0.0), (Signal.METRICS, 0.5)])
+def test_at_1_all_is_kept() -> None:
+    found = asked(policy=made(1.0))
+    assert (found.kept, found.sampling_rate) == (True, 1.0)
+    assert "the sampling rate is 1: all is kept" in found.reasons
+
+
+@pytest.mark.parametrize(("signal", "rate"), [(Signal.LOGS, 0.0), (Signal.METRICS, 0.5)])
 def test_what_is_not_sampled_is_kept(signal: Signal, rate: float) -> None:
     found = asked(signal=signal, policy=made(rate))
     assert (found.kept, found.sampling_rate) == (True, 1.0)
