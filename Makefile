@@ -29,7 +29,7 @@ unit: ## the tests that need no process beside them
 
 soak: ## the tests that take minutes
 	@tools/setup.sh test
-	@$(PYTEST) -m soak --timeout 3600
+	@$(PYTEST) -m soak --timeout 3600 -o faulthandler_timeout=0
 
 bench: ## side by side with peers (the control plane: make bench-fleet); BENCH="--shapes 100 --runs 1" passes arguments on
 	@tools/setup.sh test
