@@ -23,6 +23,7 @@ from sidecar.snapshot import LedgerRow
 from tests.coord.cluster import EtcdCluster
 from tests.fleet.form import SHORT, Form
 from tests.fleet.member import AFFINITY_S, FleetGateway
+from tests.fleet.program import Said
 from tests.harness.gateway import Settings
 from tests.harness.load import Generator
 from tests.harness.patience import until
@@ -74,7 +75,17 @@ class Stage:
 
     def change(self, text: str) -> None:
         """Applies a configuration, as often as it takes, and waits until all go by it: no change is missed."""
-        self.until(lambda: self.gateways[0].apply(text, "--wait", "0s").code == Exit.OK, "the store takes it")
+        said: list[Said] = []
+
+        def taken() -> bool:
+            said[:] = [self.gateways[0].apply(text, "--wait", "0s")]
+            return said[0].code == Exit.OK
+
+        try:
+            self.until(taken, "the store takes it")
+        except AssertionError as error:
+            error.add_note(f"the last answer: {said}")
+            raise
         self.until(lambda: self.follows() and self.even(), "all follow")
 
     def follows(self) -> bool:
