@@ -19,11 +19,10 @@ import click
 
 from sidecar.cli.fleet import Fleet
 from sidecar.cli.way import Given, way_options
-from sidecar.config.check_text import HealthCheck
-from sidecar.config.kinds import Kind, Size, Unreadable, Url
 from sidecar.errors import Exit, Refused, SpangateError
 
 if TYPE_CHECKING:
+    from sidecar.config.kinds import Kind
     from sidecar.config.schema import CollectorConfig
     from sidecar.load.collector import CollectorState
 
@@ -40,14 +39,37 @@ Examples:
 RETRY_S = 1.0
 
 
-def _read(kind: Kind) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Reads an option, or each of several, as the configuration does. An empty one is what is not given."""
+def _check() -> Kind:
+    from sidecar.config.check_text import HealthCheck
+
+    return HealthCheck()
+
+
+def _url() -> Kind:
+    from sidecar.config.kinds import Url
+
+    return Url()
+
+
+def _size() -> Kind:
+    from sidecar.config.kinds import Size
+
+    return Size()
+
+
+def _read(kind: Callable[[], Kind]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Reads an option, or each of several, as the configuration does. An empty one is what is not given.
+
+    The kind is made when there is something to read: `--help` has no need of it.
+    """
 
     def read(_context: click.Context, _option: click.Parameter, given: str | tuple[str, ...]) -> Any:
+        if not given:
+            return given
+        from sidecar.config.kinds import Unreadable
+
         try:
-            if isinstance(given, tuple):
-                return tuple(map(kind.read, given))
-            return kind.read(given) if given else given
+            return tuple(map(kind().read, given)) if isinstance(given, tuple) else kind().read(given)
         except Unreadable as error:
             raise click.BadParameter(f"{error.message}{f' ({error.hint})' if error.hint else ''}") from None
 
@@ -62,7 +84,7 @@ def _read(kind: Kind) -> Callable[[click.Context, click.Parameter, Any], Any]:
     "--health-url",
     default="",
     metavar="CHECK",
-    callback=_read(HealthCheck()),
+    callback=_read(_check),
     help="Answers 200 while it is well, or tcp, grpc://HOST:PORT. [default: a connection]",
 )
 @click.option(
@@ -70,21 +92,21 @@ def _read(kind: Kind) -> Callable[[click.Context, click.Parameter, Any], Any]:
     "checks",
     multiple=True,
     metavar="CHECK",
-    callback=_read(HealthCheck()),
+    callback=_read(_check),
     help="What must hold beside that, as queue:0.95; may be repeated.",
 )
 @click.option(
     "--metrics-url",
     default="",
     metavar="URL",
-    callback=_read(Url()),
+    callback=_read(_url),
     help="Its own metrics, from which its load is read.",
 )
 @click.option(
     "--cpus", type=click.FloatRange(min=0), default=0.0, metavar="N", help="CPUs it may use. [default: this machine's]"
 )
 @click.option(
-    "--memory", default="0", metavar="SIZE", callback=_read(Size()), help="Memory it may use. [default: this machine's]"
+    "--memory", default="0", metavar="SIZE", callback=_read(_size), help="Memory it may use. [default: this machine's]"
 )
 @click.option(
     "--capacity-qps", type=click.FloatRange(min=0), default=0.0, metavar="N", help="Spans per second. [default: learnt]"

@@ -86,6 +86,7 @@ class Election:
         self._lost = lost
         name = _name()
         turn: Turn | None = None
+        lease: Lease | None = None
         try:
             while True:
                 if self._resigned.is_set():
@@ -107,7 +108,7 @@ class Election:
         finally:
             # One that has stepped down keeps its place: nobody else could lead for as long as the session lives.
             if turn is not None:
-                await self._session.discard(turn.key, uncertain=turn.fence is None)
+                await self._session.discard(turn.key, unanswered=lease if turn.unanswered else None)
 
     async def leader(self) -> KeyValue | None:
         """Who leads now: the entry of the first in line."""

@@ -20,7 +20,7 @@ from typing import ClassVar
 from sidecar.coord.background import first
 from sidecar.coord.backoff import Backoff
 from sidecar.coord.session import Session
-from sidecar.coord.store import Fence, KeyValue, LeaseGone, Store, StoreError, StoreUnavailable
+from sidecar.coord.store import Fence, KeyValue, Lease, LeaseGone, Store, StoreError, StoreUnavailable
 from sidecar.coord.turn import PlaceLost, Turn
 from sidecar.errors import GrpcStatus, Refused
 
@@ -45,13 +45,14 @@ class Lock:
     @contextlib.asynccontextmanager
     async def held(self, timeout_s: float) -> AsyncIterator[Fence]:
         """The lock, for as long as the body runs. LockBusy when it is not free in time, StoreUnavailable."""
-        fence = await self._acquire(timeout_s)
+        fence, unanswered = await self._acquire(timeout_s)
         try:
             yield fence
         finally:
-            await self._session.discard(fence.key)
+            await self._session.discard(fence.key, unanswered=unanswered)
 
-    async def _acquire(self, timeout_s: float) -> Fence:
+    async def _acquire(self, timeout_s: float) -> tuple[Fence, Lease | None]:
+        """And the lease, where a put of the key under it was given up on the way."""
         backoff = Backoff(self._dice)
         seen: KeyValue | None = None
         try:
@@ -68,10 +69,11 @@ class Lock:
                         await asyncio.sleep(backoff.next_s())
                     finally:
                         seen = turn.first or seen
+                        unanswered = lease if turn.unanswered else None
                         if fence is None:
-                            await self._session.discard(key, uncertain=True)
+                            await self._session.discard(key, unanswered=unanswered)
                     if fence is not None:
-                        return fence
+                        return fence, unanswered
         except TimeoutError as error:
             if seen is None:
                 reason = self._session.reason or "the store gives no answer"

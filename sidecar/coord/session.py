@@ -59,7 +59,8 @@ class Session:
         self._beat_s = ttl_s / BEATS
         self._good_until_s = 0.0
         self._records: dict[str, _Record] = {}
-        self._discarded: dict[str, float] = {}
+        self._discarded: dict[str, bool] = {}
+        """Keys to be deleted; whether again and again, since a put of it may still come."""
         """Keys under the lease that shall go, and until when it is to be tried even where they are not there."""
         self._writing = asyncio.Lock()
         self._changed = Pulse()
@@ -159,13 +160,13 @@ class Session:
         if self._records.pop(key, None) is not None:
             await self.discard(key)
 
-    async def discard(self, key: str, *, uncertain: bool = False) -> None:
+    async def discard(self, key: str, *, unanswered: Lease | None = None) -> None:
         """Deletes a key that hangs on the lease; where the store cannot be reached, as soon as it can.
 
-        `uncertain`: whether it was ever put is not known, and the put may still be on its way. It is deleted again
-        and again for a ttl.
+        `unanswered`: a put of it under this lease was given up, and may still be on its way: a member that is frozen
+        does it when it wakes. It is deleted again and again for as long as the lease lives; after that no put counts.
         """
-        self._discarded[key] = self._clock.monotonic_s() + self.ttl_s if uncertain else 0.0
+        self._discarded[key] = unanswered is not None and unanswered is self.lease
         try:
             await self._sweep(key)
         except StoreError as error:
@@ -277,10 +278,9 @@ class Session:
 
     async def _sweep(self, key: str) -> None:
         async with self._writing:
-            until_s = self._discarded.get(key)
-            if until_s is not None:
+            if key in self._discarded:
                 await self._store.delete(key)
-                if until_s <= self._clock.monotonic_s():
+                if not self._discarded.get(key):
                     self._discarded.pop(key, None)
 
     def _lose(self, lease: Lease) -> None:

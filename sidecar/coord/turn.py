@@ -21,6 +21,7 @@ from sidecar.coord.store import (
     KeyValue,
     Kind,
     Lease,
+    LeaseGone,
     Listing,
     Store,
     StoreError,
@@ -45,6 +46,8 @@ class Turn:
         """Once it is the first."""
         self.first: KeyValue | None = None
         """Whoever was the first when the line was last looked at."""
+        self.unanswered = False
+        """Whether a put of the key was given up: it may be done yet."""
         self._store = store
         self._lease = lease
         self._folder = folder
@@ -83,10 +86,15 @@ class Turn:
 
     async def _take(self) -> KeyValue:
         while True:
+            given_up, self.unanswered = self.unanswered, True
             try:
                 mine = await self._store.compare_and_set(self.key, self._value, ABSENT, lease=self._lease)
+                self.unanswered = given_up
                 # It may be there from an attempt whose answer got lost, or from before a time of silence.
                 mine = mine or await self._store.get(self.key)
+            except LeaseGone:
+                self.unanswered = False  # no put under it counts any more
+                raise
             except PASSING:
                 await asyncio.sleep(self._backoff.next_s())
                 continue
