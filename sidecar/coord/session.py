@@ -60,8 +60,7 @@ class Session:
         self._good_until_s = 0.0
         self._records: dict[str, _Record] = {}
         self._discarded: dict[str, bool] = {}
-        """Keys to be deleted; whether again and again, since a put of it may still come."""
-        """Keys under the lease that shall go, and until when it is to be tried even where they are not there."""
+        """Keys under the lease that shall go; whether again and again, since a put of one may still come."""
         self._writing = asyncio.Lock()
         self._changed = Pulse()
         self._wanted = asyncio.Event()

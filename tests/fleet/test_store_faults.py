@@ -55,11 +55,6 @@ def away(stage: Stage) -> bool:
     return all(not fleet.connected and fleet.trouble for fleet in (gateway.fleet for gateway in stage.gateways))
 
 
-def sheds(gateway: FleetGateway) -> bool:
-    """Whether it has ever kept less than its rates say."""
-    return any(row.sampled_out_by.get("shed") for row in gateway.services().values())
-
-
 def test_all_of_it_is_gone_for_a_while(cluster: EtcdCluster, pair: Stage) -> None:
     """Fault 4: no error at any client, the last rate and view hold, and what comes afterwards is taken."""
     pair.change(rate(0.5))
@@ -102,7 +97,7 @@ def test_without_a_leader_each_keeps_to_its_share(cluster: EtcdCluster, pair: St
             node.kill()
         with pair.load(per_trace=1, rate=200):
             pair.until(lambda: not any(one.fleet.led for one in pair.gateways), "it is told that nobody leads")
-            pair.until(lambda: all(map(sheds, pair.gateways)), "each sheds")
+            pair.until(lambda: all(map(shed, pair.gateways)), "each sheds")
             gauge = Gauge(pair)
             pair.until(lambda: gauge.at_most(1.2 * 500), "all together keep no more than the target")
         cluster.start()
